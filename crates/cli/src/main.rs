@@ -1,0 +1,2 @@
+//! The `waxwing` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Jobs, leases and agents as pure state machines, with the ledgers that keep them.

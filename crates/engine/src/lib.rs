@@ -1,0 +1,1 @@
+//! Drives sealing and opening over files, pipes and async bodies.

@@ -1,0 +1,1 @@
+//! Codecs and limits of every wire format Waxwing reads or writes; no cryptography, no I/O.

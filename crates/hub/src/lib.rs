@@ -1,0 +1,1 @@
+//! The HTTP surface: the object server with pre-signed URLs.

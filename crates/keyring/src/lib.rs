@@ -1,0 +1,1 @@
+//! The KeyProvider trait and its implementations; reading and making keys.

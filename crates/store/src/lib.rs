@@ -1,0 +1,1 @@
+//! Object stores: put, get, ranged get, pre-signed URLs.

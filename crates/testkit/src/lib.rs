@@ -1,0 +1,1 @@
+//! Fixed keys, a clock wound by hand, streams that split and fail.

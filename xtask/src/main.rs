@@ -1,0 +1,2 @@
+//! Automation for the Waxwing workspace.
+fn main() {}
