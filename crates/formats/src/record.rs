@@ -132,6 +132,9 @@ pub struct Record {
     pub others: Map<String, Value>,
 }
 
+/// A record, and the fields whose base64 was not in the written form.
+pub type Decoded = (Record, Vec<(&'static str, Tolerated)>);
+
 impl std::fmt::Debug for Record {
     /// Shows no value that could serve to fetch or open anything.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -148,10 +151,7 @@ impl Record {
     /// # Errors
     ///
     /// [`RecordError`], naming the field. No message quotes a value.
-    pub fn decode(
-        json: &[u8],
-        reading: Reading,
-    ) -> Result<(Self, Vec<(&'static str, Tolerated)>), RecordError> {
+    pub fn decode(json: &[u8], reading: Reading) -> Result<Decoded, RecordError> {
         if json.len() > RECORD_LEN_MAX {
             return Err(RecordError::TooLong { len: json.len() });
         }
@@ -164,10 +164,7 @@ impl Record {
     /// # Errors
     ///
     /// As [`Record::decode`].
-    pub fn from_map(
-        map: Map<String, Value>,
-        reading: Reading,
-    ) -> Result<(Self, Vec<(&'static str, Tolerated)>), RecordError> {
+    pub fn from_map(map: Map<String, Value>, reading: Reading) -> Result<Decoded, RecordError> {
         let mut fields = Fields { map, reading, tolerated: Vec::new() };
         let record = Self {
             wrapped_key: fields

@@ -1,0 +1,10 @@
+//! Whole envelopes, one frame after the other, without I/O.
+
+mod open;
+mod seal;
+
+pub use open::{Opener, Step};
+pub use seal::Sealer;
+
+#[cfg(test)]
+mod tests;
