@@ -1,1 +1,25 @@
 //! Drives sealing and opening over files, pipes and async bodies.
+//!
+//! From file to file, independent frames are worked on by several threads with positional reads and writes; from or to a
+//! pipe, by one thread with another that writes. Memory is a few batches of about a MiB however long the input is.
+//!
+//! An output file has no name until everything in it has verified and is complete: dropped, failed or killed, nothing is
+//! left of it.
+
+mod batch;
+mod error;
+mod header;
+mod io;
+mod open;
+mod parallel;
+mod pump;
+mod seal;
+mod work;
+
+pub use error::{Error, Side};
+pub use header::{read_attached_header, read_detached_header};
+pub use io::{Existing, Input, Output};
+pub use open::{Opened, open, open_range};
+pub use seal::{HeaderPlace, Sealed, seal};
+pub use waxwing_core::OpenError;
+pub use work::{Observer, THREADS_DEFAULT_MAX, Work};

@@ -1,0 +1,75 @@
+//! Headers from inputs, and the keys that unlock them.
+
+use std::io::{Read, Seek as _, SeekFrom};
+
+use waxwing_core::envelope::{LockedHeader, VerifiedHeader};
+use waxwing_formats::envelope::{Context, HEADER_LEN_MAX, Header, PREFIX_LEN};
+use waxwing_keyring::Keyring;
+
+use crate::io::Input;
+use crate::{Error, OpenError};
+
+/// An envelope whose header was proven and whose body is yet to be read.
+pub(crate) struct Body {
+    pub(crate) header: VerifiedHeader,
+    pub(crate) input: Input,
+    /// Where the body begins in a file. A stream stands there already.
+    pub(crate) offset: u64,
+}
+
+impl Body {
+    /// Reads the header from `header`, or from the front of `input` when it is attached, and unlocks it.
+    pub(crate) fn unlock(
+        mut input: Input,
+        header: Option<Input>,
+        keyring: &Keyring,
+        required: &Context,
+    ) -> Result<Self, Error> {
+        let (locked, offset) = match header {
+            Some(detached) => (read_detached_header(detached)?, 0),
+            None => read_attached_header(&mut input)?,
+        };
+        locked.require_context(required)?;
+        let header = pollster::block_on(keyring.unlock(&locked))?;
+        Ok(Self { header, input, offset })
+    }
+}
+
+/// Reads the header in front of a body, and says how long it is. A stream stands at the body then.
+///
+/// # Errors
+///
+/// [`Error::Io`] and [`OpenError::Header`].
+pub fn read_attached_header(input: &mut Input) -> Result<(LockedHeader, u64), Error> {
+    let bytes = match input {
+        Input::File { file, .. } => {
+            file.seek(SeekFrom::Start(0)).map_err(Error::input)?;
+            header_bytes(file)?
+        }
+        Input::Stream(stream) => header_bytes(stream)?,
+    };
+    let locked = LockedHeader::decode(&bytes).map_err(OpenError::Header)?;
+    Ok((locked, bytes.len() as u64))
+}
+
+/// Reads a header that was kept apart: the whole input.
+///
+/// # Errors
+///
+/// As [`read_attached_header`].
+pub fn read_detached_header(input: Input) -> Result<LockedHeader, Error> {
+    let mut bytes = Vec::new();
+    let limit = (PREFIX_LEN + HEADER_LEN_MAX + 1) as u64;
+    input.into_stream().take(limit).read_to_end(&mut bytes).map_err(Error::input)?;
+    Ok(LockedHeader::decode(&bytes).map_err(OpenError::Header)?)
+}
+
+/// The bytes of a header, as many as it claims and are there. Grows with what is there, never with the claim.
+fn header_bytes(source: &mut dyn Read) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    source.take(PREFIX_LEN as u64).read_to_end(&mut bytes).map_err(Error::input)?;
+    if let Some(total) = Header::total_len(&bytes).map_err(OpenError::Header)? {
+        source.take((total - PREFIX_LEN) as u64).read_to_end(&mut bytes).map_err(Error::input)?;
+    }
+    Ok(bytes)
+}
