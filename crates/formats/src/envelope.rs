@@ -104,10 +104,10 @@ pub struct Fixed {
 impl Fixed {
     fn decode(r: &mut Reader<'_>) -> Result<Self, HeaderError> {
         let suite = r.u16("suite")?;
-        let log2 = r.u8("frame length")?;
-        let reserved = r.u8("reserved byte")?;
         let suite = Suite::from_id(suite).ok_or(HeaderError::UnknownSuite { suite })?;
+        let log2 = r.u8("frame length")?;
         let frame_len = FrameLen::from_log2(log2).ok_or(HeaderError::FrameLen { log2 })?;
+        let reserved = r.u8("reserved byte")?;
         if reserved != 0 {
             return Err(HeaderError::Reserved { value: reserved });
         }
