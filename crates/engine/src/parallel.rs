@@ -1,19 +1,17 @@
 //! Independent batches on several threads.
 
-use std::num::NonZeroUsize;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crate::batch::Batch;
 use crate::{Error, Work};
 
-/// Does batches `0..count` in no particular order, each thread with a buffer from `buffer`.
+/// Does batches `0..count`, handed out in order, each thread with a buffer from `buffer`.
 ///
 /// # Errors
 ///
-/// That of the earliest batch among those that failed, so that which error is reported does not hang on timing more
-/// than it must. The rest is given up then.
+/// That of the lowest batch that fails, whatever the timing: batches below it are finished, those above are given up.
 pub(crate) fn for_each_batch(
     count: u64,
     work: &Work<'_>,
@@ -21,35 +19,33 @@ pub(crate) fn for_each_batch(
     each: impl Fn(u64, &mut Batch) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
     let next = AtomicU64::new(0);
-    let failed = AtomicBool::new(false);
-    let first_failure = Mutex::new(None::<(u64, Error)>);
+    let end = AtomicU64::new(count);
+    let lowest = Mutex::new(None::<(u64, Error)>);
     let run = || {
         let mut batch = buffer();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= count || failed.load(Ordering::Relaxed) {
+            if index >= end.load(Ordering::Relaxed) {
                 return;
             }
             let result = if work.observer.stopped() { Err(Error::Stopped) } else { each(index, &mut batch) };
             if let Err(err) = result {
-                failed.store(true, Ordering::Relaxed);
-                let mut first = first_failure.lock().expect("nobody panics while holding it");
-                if first.as_ref().is_none_or(|(earliest, _)| index < *earliest) {
-                    *first = Some((index, err));
+                end.fetch_min(index, Ordering::Relaxed);
+                let mut lowest = lowest.lock().expect("nobody panics while holding it");
+                if lowest.as_ref().is_none_or(|(failed, _)| index < *failed) {
+                    *lowest = Some((index, err));
                 }
-                return;
             }
         }
     };
-    let threads = NonZeroUsize::new(usize::try_from(count).unwrap_or(usize::MAX))
-        .map_or(1, |count| count.min(work.threads).get());
+    let threads = work.threads.get().min(usize::try_from(count).unwrap_or(usize::MAX));
     thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(run);
         }
         run();
     });
-    match first_failure.into_inner().expect("nobody panicked") {
+    match lowest.into_inner().expect("nobody panicked") {
         Some((_, err)) => Err(err),
         None => Ok(()),
     }

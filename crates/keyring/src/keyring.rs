@@ -114,7 +114,7 @@ impl UnlockError {
         match self {
             Self::NoUsableKey { .. } => "no-usable-key",
             Self::NotAuthentic(err) => OpenError::NotAuthentic(*err).name(),
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(_) => "key-service-failed",
         }
     }
 }

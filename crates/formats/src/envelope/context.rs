@@ -25,10 +25,15 @@ impl Context {
         let mut len = 0;
         for (index, (key, value)) in entries.into_iter().enumerate() {
             let (key, value) = (key.into(), value.into());
-            check_entry(index, &key, &value)?;
-            len += entry_len(&key, &value);
+            len += 2 + key.len() + 2 + value.len();
             if len > CONTEXT_LEN_MAX {
                 return Err(HeaderError::ContextTooLong { len });
+            }
+            if key.is_empty() {
+                return Err(HeaderError::ContextEmptyKey { index });
+            }
+            if key.contains('\0') || value.contains('\0') {
+                return Err(HeaderError::ContextText { index });
             }
             if context.entries.insert(key, value).is_some() {
                 return Err(HeaderError::ContextOrder { index });
@@ -37,17 +42,21 @@ impl Context {
         Ok(context)
     }
 
+    /// Decodes entries, each rule in the order that the specification gives ("Order of a reader").
     pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self, HeaderError> {
         let count = r.u16("context count")?;
         let start = r.offset();
         let mut entries = BTreeMap::<String, String>::new();
         for index in 0..count.into() {
-            let key = text(r, "context key", index, start)?;
-            let value = text(r, "context value", index, start)?;
-            check_entry(index, &key, &value)?;
+            let key = bytes(r, "context key", start)?;
+            if key.is_empty() {
+                return Err(HeaderError::ContextEmptyKey { index });
+            }
+            let key = text(key, index)?;
             if entries.last_key_value().is_some_and(|(last, _)| *last >= key) {
                 return Err(HeaderError::ContextOrder { index });
             }
+            let value = text(bytes(r, "context value", start)?, index)?;
             entries.insert(key, value);
         }
         Ok(Self { entries })
@@ -85,26 +94,19 @@ impl Encode for Context {
     }
 }
 
-fn text(r: &mut Reader<'_>, what: &'static str, index: usize, start: usize) -> Result<String, HeaderError> {
-    let bytes = r.bytes_u16(what)?;
-    let len = r.offset() - start;
+/// The next text's bytes, unless with them the entries since `start` are too long.
+fn bytes<'a>(r: &mut Reader<'a>, what: &'static str, start: usize) -> Result<&'a [u8], HeaderError> {
+    let claimed = usize::from(r.u16(what)?);
+    let len = r.offset() - start + claimed;
     if len > CONTEXT_LEN_MAX {
         return Err(HeaderError::ContextTooLong { len });
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| HeaderError::ContextText { index })?;
-    Ok(text.to_owned())
+    Ok(r.bytes(claimed, what)?)
 }
 
-fn check_entry(index: usize, key: &str, value: &str) -> Result<(), HeaderError> {
-    if key.is_empty() {
-        return Err(HeaderError::ContextEmptyKey { index });
+fn text(bytes: &[u8], index: usize) -> Result<String, HeaderError> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Ok(text.to_owned()),
+        _ => Err(HeaderError::ContextText { index }),
     }
-    if key.contains('\0') || value.contains('\0') {
-        return Err(HeaderError::ContextText { index });
-    }
-    Ok(())
-}
-
-fn entry_len(key: &str, value: &str) -> usize {
-    2 + key.len() + 2 + value.len()
 }

@@ -61,11 +61,14 @@ impl Recipient {
     }
 
     fn decode(r: &mut Reader<'_>, index: usize) -> Result<Self, HeaderError> {
-        let len = r.u8("recipient kind")?;
-        let kind = r.bytes(len.into(), "recipient kind")?;
-        let kind = std::str::from_utf8(kind).ok().and_then(Kind::new);
+        let malformed = HeaderError::RecipientKind { index };
+        let len = usize::from(r.u8("recipient kind")?);
+        if !(1..=KIND_LEN_MAX).contains(&len) {
+            return Err(malformed);
+        }
+        let kind = std::str::from_utf8(r.bytes(len, "recipient kind")?).ok().and_then(Kind::new);
         Ok(Self {
-            kind: kind.ok_or(HeaderError::RecipientKind { index })?,
+            kind: kind.ok_or(malformed)?,
             key_id: r.bytes_u16("key id")?.to_vec(),
             wrapped: r.bytes_u16("wrapped key")?.to_vec(),
         })
