@@ -1,2 +1,31 @@
-//! The `waxwing` command.
-fn main() {}
+//! The `waxwing` command: seals, opens, delivers.
+//!
+//! A command parses its arguments, calls the library and prints. Data goes to standard output, talk to standard error.
+//! This is the one crate that reads the environment, the clock and the terminal.
+
+mod args;
+mod commands;
+mod exit;
+mod files;
+mod keys;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    protect_memory();
+    match args::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Keeps keys out of core dumps and away from other processes of the same user. Best effort: a sandbox may forbid it.
+fn protect_memory() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = setrlimit(Resource::Core, none);
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}

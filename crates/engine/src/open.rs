@@ -7,11 +7,11 @@ use waxwing_core::frames::{BodyShape, FrameKey, Place, TAG_LEN};
 use waxwing_formats::envelope::{Context, PLAINTEXT_LEN_MAX};
 use waxwing_keyring::Keyring;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, FrameBuffer};
 use crate::header::Body;
 use crate::io::{Input, Output, Privacy, Sink, read_exact_at, write_all_at};
 use crate::parallel::for_each_batch;
-use crate::pump::{Layout, pump};
+use crate::pump::pump;
 use crate::{Error, OpenError, Work};
 
 /// What was opened.
@@ -190,12 +190,12 @@ fn open_stream(
     };
     let frame_len = header.frame_len().bytes();
     let slot_len = frame_len + TAG_LEN;
-    let layout = Layout { slot_len, read_part: slot_len, write_part: frame_len };
+    let buffer = || FrameBuffer::new(slot_len, slot_len, frame_len);
     let (mut index, mut plaintext_len) = (0, 0);
-    pump(&mut source, sink, layout, work, |batch, len, last| {
+    pump(&mut source, sink, work, buffer, |buffer, len, last| {
         let first = index;
         index += len.div_ceil(slot_len) as u64;
-        let total = open_batch(batch, header.frame_key(), frame_len, len, |i| Place {
+        let total = open_batch(&mut buffer.batch, header.frame_key(), frame_len, len, |i| Place {
             index: first + i,
             last: last && first + i + 1 == index.max(1),
         })?;

@@ -7,10 +7,10 @@ use waxwing_core::frames::{BodyShape, FrameKey, Place, TAG_LEN};
 use waxwing_formats::envelope::{FrameLen, PLAINTEXT_LEN_MAX};
 use waxwing_keyring::Keyring;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, FrameBuffer};
 use crate::io::{Input, Output, Privacy, Sink, read_exact_at, write_all, write_all_at};
 use crate::parallel::for_each_batch;
-use crate::pump::{Layout, pump};
+use crate::pump::pump;
 use crate::{Error, Work};
 
 /// Where the header goes.
@@ -144,9 +144,9 @@ fn seal_stream(
     write_all(&mut sink, &mut [IoSlice::new(front)]).map_err(Error::output)?;
     let frame_len = frame_len.bytes();
     let slot_len = frame_len + TAG_LEN;
-    let layout = Layout { slot_len, read_part: frame_len, write_part: slot_len };
+    let buffer = || FrameBuffer::new(slot_len, frame_len, slot_len);
     let (mut index, mut plaintext_len) = (0, 0);
-    pump(&mut *input.into_stream(), sink, layout, work, |batch, len, last| {
+    pump(&mut *input.into_stream(), sink, work, buffer, |buffer, len, last| {
         plaintext_len += len as u64;
         if plaintext_len > PLAINTEXT_LEN_MAX {
             return Err(Error::TooLong { limit: PLAINTEXT_LEN_MAX });
@@ -154,7 +154,7 @@ fn seal_stream(
         let first = index;
         let frames = len.div_ceil(frame_len).max(1) as u64;
         index += frames;
-        Ok(seal_batch(batch, key, frame_len, first, len, |at| Place {
+        Ok(seal_batch(&mut buffer.batch, key, frame_len, first, len, |at| Place {
             index: at,
             last: last && at + 1 == index,
         }))

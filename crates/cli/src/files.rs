@@ -1,0 +1,139 @@
+//! Inputs and outputs as the command line names them: a path, or `-`.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use waxwing_engine::{Error, Existing, Input, Observer, OpenError, Output, Side, THREADS_DEFAULT_MAX, Work};
+
+use crate::exit::{Code, Failure};
+
+/// Options of every command that writes a file.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Where to write; `-` is standard output
+    #[arg(short, long, value_name = "OUT", default_value = "-")]
+    pub(crate) output: PathBuf,
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Options of every command that works on whole files.
+#[derive(Debug, Args)]
+pub(crate) struct WorkArgs {
+    /// How many threads to use between files [default: one per core, at most 8]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Have the output on the disk before it gets its name (fsync)
+    #[arg(long)]
+    durable: bool,
+    /// Where to keep ciphertext that comes from a pipe and must be read twice
+    #[arg(long, value_name = "DIR", env = "TMPDIR", default_value = "/tmp", hide_env = true)]
+    spool_dir: PathBuf,
+}
+
+impl WorkArgs {
+    pub(crate) fn work<'a>(&'a self, observer: &'a dyn Observer) -> Work<'a> {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Work {
+            threads: self.threads.unwrap_or(cores.min(THREADS_DEFAULT_MAX)),
+            spool_dir: &self.spool_dir,
+            durable: self.durable,
+            observer,
+        }
+    }
+}
+
+/// Opens an input for reading.
+pub(crate) fn input(path: &Path) -> Result<Input, Failure> {
+    let opened = if is_dash(path) {
+        duplicate(io::stdin()).and_then(Input::from_file)
+    } else {
+        Input::open(path)
+    };
+    opened.map_err(|err| Failure::io(format!("cannot read {}", name(path)), err))
+}
+
+impl OutputArgs {
+    /// The output, which is no terminal when what comes is binary.
+    pub(crate) fn open(&self, binary: bool) -> Result<Output, Failure> {
+        output(&self.output, self.force, binary)
+    }
+}
+
+pub(crate) fn output(path: &Path, force: bool, binary: bool) -> Result<Output, Failure> {
+    if !is_dash(path) {
+        let existing = if force { Existing::Replace } else { Existing::Keep };
+        return Ok(Output::File { path: path.to_owned(), existing });
+    }
+    if binary && io::stdout().is_terminal() {
+        let failure = Failure::new(Code::Usage, "this is binary, and standard output is a terminal");
+        return Err(failure.hint("name a file with -o, or send it through a pipe"));
+    }
+    let stdout = duplicate(io::stdout()).map_err(|err| Failure::io("cannot write to standard output", err))?;
+    Ok(Output::Stream(Box::new(stdout)))
+}
+
+/// How a message names an input or output.
+pub(crate) fn name(path: &Path) -> String {
+    match is_dash(path) {
+        true => "standard input".to_owned(),
+        false => format!("`{}`", path.display().to_string().escape_debug()),
+    }
+}
+
+fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// A file without the standard library's buffer in between.
+fn duplicate(stream: impl AsFd) -> io::Result<File> {
+    stream.as_fd().try_clone_to_owned().map(|fd: OwnedFd| File::from(fd))
+}
+
+/// What a failure of the engine means to the user, with `what` in front: "cannot open `x`".
+pub(crate) fn failure(what: String, err: Error) -> Failure {
+    match err {
+        Error::Io { side: Side::Output, ref source } if source.kind() == io::ErrorKind::BrokenPipe => {
+            Failure::io(what, io::ErrorKind::BrokenPipe.into())
+        }
+        Error::Io { side: Side::Output, ref source } if source.kind() == io::ErrorKind::StorageFull => {
+            Failure::new(Code::Failed, what).because(err).hint("nothing was left behind; make room and try again")
+        }
+        Error::OutputExists => {
+            Failure::new(Code::Failed, what).because(err).hint("choose another name, or replace it with --force")
+        }
+        err => {
+            let (code, hint) = meaning(&err);
+            let failure = Failure::new(code, what).because(err);
+            match hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }
+    }
+}
+
+fn meaning(err: &Error) -> (Code, Option<&'static str>) {
+    match err {
+        Error::Open(OpenError::Truncated) => {
+            (Code::Truncated, Some("fetch or copy the file again; what came out so far is not all of it"))
+        }
+        Error::Open(OpenError::NotAuthentic(_)) => (
+            Code::NotAuthentic,
+            Some("it was changed or damaged on its way, or made for another key under the same name"),
+        ),
+        Error::Open(OpenError::ContextMismatch { .. }) => {
+            (Code::NotAuthentic, Some("`waxwing inspect` shows the context it was sealed with"))
+        }
+        Error::Open(OpenError::Header(_)) => (Code::Failed, None),
+        Error::Unlock(_) => {
+            (Code::NoUsableKey, Some("give one of these keys with -k, or ask the sender to seal it for yours"))
+        }
+        _ => (Code::Failed, None),
+    }
+}
