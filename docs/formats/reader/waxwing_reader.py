@@ -157,9 +157,10 @@ class Header:
         """Checks the required context, finds the DEK, verifies the MAC; gives the cipher of the frames."""
         for key, value in required.items():
             require(self.context.get(key.encode()) == value.encode(), "context-mismatch")
-        by_id = {(key.kind, key.key_id): key for key in keys}
-        named = ((by_id.get((kind, key_id)), wrapped) for kind, key_id, wrapped in self.recipients)
-        candidates = [(key, wrapped) for key, wrapped in named if key and len(wrapped) == key.wrapped_len]
+        candidates = [
+            (key, wrapped) for kind, key_id, wrapped in self.recipients for key in keys
+            if (key.kind, key.key_id, key.wrapped_len) == (kind, key_id, len(wrapped))
+        ]
         require(candidates, "no-usable-key")
         for key, wrapped in candidates[:TRIES_MAX]:
             try:
