@@ -2,7 +2,8 @@ use std::io;
 
 use waxwing_core::{NotAuthentic, OpenError, RandomError};
 use waxwing_formats::envelope::HeaderError;
-use waxwing_keyring::{UnlockError, WrapError};
+use waxwing_core::content::PlanError;
+use waxwing_keyring::{RecordKeyError, UnlockError, WrapError};
 
 /// Which side of the work an I/O error belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,21 @@ pub enum Error {
     /// The envelope does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The record and its scheme do not fit, or the scheme is refused. No key was used.
+    #[error(transparent)]
+    Plan(PlanError),
+    /// No key, or not the right one, for a record. No key was used.
+    #[error(transparent)]
+    RecordKey(RecordKeyError),
+    /// A ciphertext that is shorter than the tag that should end it.
+    #[error("the ciphertext is {len} bytes long, too short for the tag at its end")]
+    NoRoomForTag {
+        /// What it is.
+        len: u64,
+    },
+    /// The ciphertext is not the one that the record was made for. No key was used.
+    #[error("the ciphertext's SHA-256 is not the record's: it was damaged or exchanged")]
+    DigestMismatch,
     /// The requested range does not lie in the plaintext.
     #[error("the range begins at byte {start}; the plaintext has {len} bytes")]
     Range {

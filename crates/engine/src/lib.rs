@@ -7,12 +7,14 @@
 //! left of it.
 
 mod batch;
+mod digest;
 mod error;
 mod header;
 mod io;
 mod open;
 mod parallel;
 mod pump;
+mod record;
 mod seal;
 mod work;
 
@@ -20,6 +22,7 @@ pub use error::{Error, Side};
 pub use header::{read_attached_header, read_detached_header};
 pub use io::{Existing, Input, Output};
 pub use open::{Opened, open, open_range};
+pub use record::{OpenedRecord, RecordOptions, SealedRecord, open_record, seal_record};
 pub use seal::{HeaderPlace, Sealed, seal};
 pub use waxwing_core::OpenError;
 pub use work::{Observer, THREADS_DEFAULT_MAX, Work};

@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 
 use waxwing_core::SystemRandom;
+use waxwing_core::content::Permitted;
 use waxwing_core::envelope::SealOptions;
-use waxwing_engine::{HeaderPlace, seal};
-use waxwing_formats::envelope::{Context, FrameLen, Suite};
+use waxwing_engine::{HeaderPlace, Output, seal, seal_record};
+use waxwing_formats::envelope::{FrameLen, Suite};
+use waxwing_keyring::{Key, KeyError, Keyring};
 
 use crate::exit::{Code, Failure, Outcome};
 use crate::files::{self, OutputArgs, WorkArgs};
-use crate::keys;
+use crate::keys::{self, ContextArgs};
 use crate::progress::Progress;
-use crate::scheme::SchemeArgs;
+use crate::scheme::{SchemeArgs, SpellingArg};
 
 /// Seal a file or a pipe for the holders of the given keys
 #[derive(Debug, clap::Args)]
@@ -20,23 +22,34 @@ use crate::scheme::SchemeArgs;
   tar c docs | waxwing seal -r backup.key -c host=web1 > docs.tar.wax
   waxwing seal --format record -r partner.pub --record job.json -o body.bin report.csv")]
 pub(crate) struct Args {
-    /// A public key, certificate or AES-256 key file to seal for; may be given several times
+    /// A public key, certificate or AES-256 key to seal for; may be given several times
     #[arg(short, long = "recipient", value_name = "PUB", required = true)]
     recipients: Vec<String>,
-    /// A named value to bind to the envelope: public, but authenticated
-    #[arg(short, long = "context", value_name = "NAME=VALUE", value_parser = keys::pair)]
-    context: Vec<(String, String)>,
-    /// Keep the header apart from the body
+    /// What to write
+    #[arg(long, value_enum, default_value = "envelope")]
+    format: Format,
+    #[command(flatten)]
+    context: ContextArgs,
+    /// Keep the envelope's header apart from its body
     #[arg(long, value_name = "HEADER")]
     detached: Option<PathBuf>,
-    /// The content cipher
+    /// The envelope's content cipher
     #[arg(long, value_enum, default_value = "aes-256-gcm")]
     suite: SuiteArg,
-    /// Plaintext bytes of a frame, as a power of two from 12 (4 KiB) to 24 (16 MiB)
+    /// Plaintext bytes of an envelope's frame as a power of two: 12 (4 KiB) to 24 (16 MiB)
     #[arg(long, value_name = "LOG2", default_value_t = FrameLen::DEFAULT.log2())]
     frame_len_log2: u8,
     #[command(flatten)]
     scheme: SchemeArgs,
+    /// Where to write the record (JSON) that belongs to the ciphertext
+    #[arg(long, value_name = "JSON")]
+    record: Option<PathBuf>,
+    /// How the record spells its fields
+    #[arg(long, value_enum, default_value = "job")]
+    spelling: SpellingArg,
+    /// What the record calls the file
+    #[arg(long, value_name = "ID")]
+    file_id: Option<String>,
     #[command(flatten)]
     out: OutputArgs,
     #[command(flatten)]
@@ -46,10 +59,96 @@ pub(crate) struct Args {
     input: PathBuf,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Waxwing's own: many recipients, context, any range of it opens alone
+    Envelope,
+    /// A bare ciphertext with a JSON record beside it, as Node and others read it
+    Record,
+}
+
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum SuiteArg {
     #[value(name = "aes-256-gcm")]
     Aes256Gcm,
     #[value(name = "chacha20-poly1305")]
     ChaCha20Poly1305,
+}
+
+impl From<SuiteArg> for Suite {
+    fn from(suite: SuiteArg) -> Self {
+        match suite {
+            SuiteArg::Aes256Gcm => Self::Aes256Gcm,
+            SuiteArg::ChaCha20Poly1305 => Self::ChaCha20Poly1305,
+        }
+    }
+}
+
+pub(crate) fn run(args: Args, quiet: bool) -> Outcome {
+    match args.format {
+        Format::Envelope => seal_envelope(&args, quiet),
+        Format::Record => seal_with_record(&args, quiet),
+    }
+}
+
+fn seal_envelope(args: &Args, quiet: bool) -> Outcome {
+    if args.scheme.is_used() || args.record.is_some() || args.file_id.is_some() {
+        let failure = Failure::new(Code::Usage, "--wrap, --cipher, --tag, --legacy, --record and --file-id describe a record");
+        return Err(failure.hint("add --format record"));
+    }
+    let frame_len = FrameLen::from_log2(args.frame_len_log2).ok_or_else(|| {
+        Failure::new(Code::Usage, format!("a frame of 2^{} bytes is not possible; 12 to 24 are", args.frame_len_log2))
+    })?;
+    let mut recipients = Keyring::default();
+    for name in &args.recipients {
+        match keys::recipient(name)? {
+            Key::RsaPublic(key) => recipients.push(key),
+            Key::RsaPrivate(key) => recipients.push(key),
+            Key::Kek(key) => recipients.push(key),
+        }
+    }
+    let header = match &args.detached {
+        None => HeaderPlace::Attached,
+        Some(path) => HeaderPlace::Detached(files::output(path, args.out.force, true)?),
+    };
+    let options = SealOptions { suite: args.suite.into(), frame_len, context: args.context.context()? };
+    let (input, output) = (files::input(&args.input)?, args.out.open(true)?);
+    let progress = Progress::new("sealing", quiet);
+    let work = args.work.work(&progress);
+    seal(input, output, header, &recipients, options, &SystemRandom, &work)
+        .map_err(|err| files::failure(format!("cannot seal {}", files::name(&args.input)), err))?;
+    Ok(())
+}
+
+fn seal_with_record(args: &Args, quiet: bool) -> Outcome {
+    if !args.context.is_empty() || args.detached.is_some() {
+        return Err(Failure::new(Code::Usage, "a record has neither a context nor a detached header"));
+    }
+    let Some(record_path) = &args.record else {
+        return Err(Failure::new(Code::Usage, "--format record needs --record, where the record goes"));
+    };
+    let [name] = args.recipients.as_slice() else {
+        return Err(Failure::new(Code::Usage, "a record has one recipient")
+            .hint("seal an envelope for several, or once for each"));
+    };
+    let scheme = Permitted::check(args.scheme.to_write()?, args.scheme.legacy())
+        .map_err(|err| files::failure("cannot seal".to_owned(), waxwing_engine::Error::Plan(err)))?;
+    let key = match keys::recipient(name)? {
+        Key::RsaPublic(key) => key,
+        Key::RsaPrivate(key) => key.into_public(),
+        Key::Kek(_) => return Err(keys::refused(name, KeyError::KekNotRsa)),
+    };
+    let record_output = files::output(record_path, args.out.force, false)?;
+    let (input, output) = (files::input(&args.input)?, args.out.open(true)?);
+    let progress = Progress::new("sealing", quiet);
+    let work = args.work.work(&progress);
+    let failed = |err| files::failure(format!("cannot seal {}", files::name(&args.input)), err);
+    let mut sealed = seal_record(input, output, scheme, &key, &SystemRandom, &work).map_err(failed)?;
+    sealed.record.file_id.clone_from(&args.file_id);
+    write_record(record_output, &(sealed.record.to_json(args.spelling.into()) + "\n"), &work)
+}
+
+fn write_record(output: Output, json: &str, work: &waxwing_engine::Work<'_>) -> Outcome {
+    waxwing_engine::write(output, json.as_bytes(), work)
+        .map_err(|err| files::failure("cannot write the record".to_owned(), err))
 }
