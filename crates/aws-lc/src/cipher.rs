@@ -1,448 +1,477 @@
-//! AES over input of any length in constant memory.
+//! AES over input of any length, in constant memory.
 
-use std::ffi::c_int;
-use std::ptr;
+use std::ffi::{c_int, c_void};
+use std::{fmt, ptr};
 
 use aws_lc_sys as sys;
 
 use crate::DecryptError;
 use crate::ffi::{Owned, drain_errors};
 
-/// Bytes of an AES block; how much more than its input one step may give out.
-pub const BLOCK_LEN: usize = 16;
-/// Bytes of a GCM tag.
-pub const GCM_TAG_LEN: usize = 16;
-/// The longest GCM IV that is taken. Twelve bytes are the nonce itself; any other length is hashed (SP 800-38D, 7.1).
-pub const GCM_IV_LEN_MAX: usize = 128;
-/// The most bytes that GCM takes under one IV: 2^39 - 256 bits (NIST SP 800-38D, section 5.2.1.1).
-pub const GCM_INPUT_MAX: u64 = (1 << 36) - 32;
-/// The most bytes that go to AWS-LC in one call, whose lengths are `int`.
-const STEP_LEN_MAX: usize = 1 << 30;
-
-/// How AES is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How AES is applied to more than one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// GCM (NIST SP 800-38D).
+    /// Galois/counter mode with a tag of [`GCM_TAG_LEN`] bytes (NIST SP 800-38D), the only one that authenticates.
     Gcm,
-    /// CBC (NIST SP 800-38A) with PKCS#7 padding (RFC 5652, section 6.3).
+    /// Cipher block chaining with PKCS#7 padding (NIST SP 800-38A; RFC 5652, section 6.3).
     CbcPkcs7,
+    /// Counter mode whose whole IV is a 128-bit big-endian counter (NIST SP 800-38A).
+    Ctr,
+    /// Cipher feedback with segments of 128 bits (NIST SP 800-38A).
+    Cfb128,
 }
 
-/// The size of the AES key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The length of an AES key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyBits {
     /// 16 bytes.
-    Bits128,
+    Aes128,
+    /// 24 bytes.
+    Aes192,
     /// 32 bytes.
-    Bits256,
+    Aes256,
 }
 
-/// A mode with a key size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl KeyBits {
+    /// The key's length in bytes.
+    #[must_use]
+    pub fn key_len(self) -> usize {
+        match self {
+            Self::Aes128 => 16,
+            Self::Aes192 => 24,
+            Self::Aes256 => 32,
+        }
+    }
+}
+
+/// AES with a key length and a mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cipher {
-    /// How AES is used.
+    /// The key's length.
+    pub key: KeyBits,
+    /// The mode of operation.
     pub mode: Mode,
-    /// The size of the key.
-    pub key_bits: KeyBits,
 }
 
 impl Cipher {
-    /// Bytes of the key.
+    /// AES-128-GCM.
+    pub const AES_128_GCM: Self = Self { key: KeyBits::Aes128, mode: Mode::Gcm };
+    /// AES-192-GCM.
+    pub const AES_192_GCM: Self = Self { key: KeyBits::Aes192, mode: Mode::Gcm };
+    /// AES-256-GCM.
+    pub const AES_256_GCM: Self = Self { key: KeyBits::Aes256, mode: Mode::Gcm };
+    /// AES-128-CBC with PKCS#7 padding.
+    pub const AES_128_CBC_PKCS7: Self = Self { key: KeyBits::Aes128, mode: Mode::CbcPkcs7 };
+    /// AES-192-CBC with PKCS#7 padding.
+    pub const AES_192_CBC_PKCS7: Self = Self { key: KeyBits::Aes192, mode: Mode::CbcPkcs7 };
+    /// AES-256-CBC with PKCS#7 padding.
+    pub const AES_256_CBC_PKCS7: Self = Self { key: KeyBits::Aes256, mode: Mode::CbcPkcs7 };
+    /// AES-128-CTR.
+    pub const AES_128_CTR: Self = Self { key: KeyBits::Aes128, mode: Mode::Ctr };
+    /// AES-192-CTR.
+    pub const AES_192_CTR: Self = Self { key: KeyBits::Aes192, mode: Mode::Ctr };
+    /// AES-256-CTR.
+    pub const AES_256_CTR: Self = Self { key: KeyBits::Aes256, mode: Mode::Ctr };
+    /// AES-128-CFB128.
+    pub const AES_128_CFB128: Self = Self { key: KeyBits::Aes128, mode: Mode::Cfb128 };
+    /// AES-192-CFB128.
+    pub const AES_192_CFB128: Self = Self { key: KeyBits::Aes192, mode: Mode::Cfb128 };
+    /// AES-256-CFB128.
+    pub const AES_256_CFB128: Self = Self { key: KeyBits::Aes256, mode: Mode::Cfb128 };
+
+    /// The key's length in bytes.
+    #[must_use]
     pub fn key_len(self) -> usize {
-        match self.key_bits {
-            KeyBits::Bits128 => 16,
-            KeyBits::Bits256 => 32,
-        }
+        self.key.key_len()
     }
 
     fn takes_iv(self, len: usize) -> bool {
         match self.mode {
             Mode::Gcm => (1..=GCM_IV_LEN_MAX).contains(&len),
-            Mode::CbcPkcs7 => len == BLOCK_LEN,
+            Mode::CbcPkcs7 | Mode::Ctr | Mode::Cfb128 => len == BLOCK_LEN,
         }
     }
 
     fn evp(self) -> *const sys::EVP_CIPHER {
-        // SAFETY: these functions have no preconditions and return objects of static lifetime.
+        // SAFETY: the functions return pointers to constants and have no preconditions.
         unsafe {
-            match (self.mode, self.key_bits) {
-                (Mode::Gcm, KeyBits::Bits128) => sys::EVP_aes_128_gcm(),
-                (Mode::Gcm, KeyBits::Bits256) => sys::EVP_aes_256_gcm(),
-                (Mode::CbcPkcs7, KeyBits::Bits128) => sys::EVP_aes_128_cbc(),
-                (Mode::CbcPkcs7, KeyBits::Bits256) => sys::EVP_aes_256_cbc(),
+            match (self.mode, self.key) {
+                (Mode::Gcm, KeyBits::Aes128) => sys::EVP_aes_128_gcm(),
+                (Mode::Gcm, KeyBits::Aes192) => sys::EVP_aes_192_gcm(),
+                (Mode::Gcm, KeyBits::Aes256) => sys::EVP_aes_256_gcm(),
+                (Mode::CbcPkcs7, KeyBits::Aes128) => sys::EVP_aes_128_cbc(),
+                (Mode::CbcPkcs7, KeyBits::Aes192) => sys::EVP_aes_192_cbc(),
+                (Mode::CbcPkcs7, KeyBits::Aes256) => sys::EVP_aes_256_cbc(),
+                (Mode::Ctr, KeyBits::Aes128) => sys::EVP_aes_128_ctr(),
+                (Mode::Ctr, KeyBits::Aes192) => sys::EVP_aes_192_ctr(),
+                (Mode::Ctr, KeyBits::Aes256) => sys::EVP_aes_256_ctr(),
+                (Mode::Cfb128, KeyBits::Aes128) => sys::EVP_aes_128_cfb128(),
+                (Mode::Cfb128, KeyBits::Aes192) => sys::EVP_aes_192_cfb128(),
+                (Mode::Cfb128, KeyBits::Aes256) => sys::EVP_aes_256_cfb128(),
             }
         }
     }
 }
 
-/// The caller asked for what the cipher cannot do.
+/// Why a stream stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CipherError {
-    /// A key of another length than the cipher's.
-    #[error("the cipher has a key of {expected} bytes, not {len}")]
-    KeyLen {
-        /// What it is.
+    /// The key does not fit the cipher.
+    #[error("the AES key is {len} bytes long, not {expected}")]
+    KeyLength {
+        /// The key's length in bytes.
         len: usize,
-        /// What it must be.
+        /// What the cipher takes, in bytes.
         expected: usize,
     },
-    /// An IV of a length that the mode does not have.
-    #[error("an IV of {len} bytes does not fit the mode")]
-    IvLen {
-        /// What it is.
+    /// The IV does not fit the mode.
+    #[error("the IV is {len} bytes long; GCM takes 1 to {GCM_IV_LEN_MAX}, the other modes {BLOCK_LEN}")]
+    IvLength {
+        /// The IV's length in bytes.
         len: usize,
     },
-    /// More input than the mode takes under one IV.
-    #[error("more than {GCM_INPUT_MAX} bytes under one IV")]
+    /// GCM would wrap its counter.
+    #[error("the message is too long for one GCM key and IV; the limit is {GCM_INPUT_MAX} bytes")]
     TooLong,
-    /// The mode has no such ending: a tag for CBC, padding for GCM.
-    #[error("the mode does not end like this")]
-    WrongEnding,
-    /// AWS-LC could not allocate.
-    #[error("the cipher could not be set up")]
-    Unavailable,
+    /// The caller's buffer is too short.
+    #[error("the output buffer is {len} bytes long; {needed} are needed")]
+    OutputTooShort {
+        /// The buffer's length in bytes.
+        len: usize,
+        /// The length asked for, in bytes.
+        needed: usize,
+    },
+    /// A call that this mode, direction or moment does not have.
+    #[error("{0}")]
+    Misuse(&'static str),
+    /// AWS-LC refused: it ran out of memory.
+    #[error("AWS-LC could not run the cipher")]
+    Failed,
+    /// The ciphertext does not decrypt.
+    #[error(transparent)]
+    Decrypt(#[from] DecryptError),
 }
 
-/// AES over input that comes in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Encrypt,
+    Decrypt,
+}
+
+/// One message on its way through AES.
 ///
-/// When it decrypts, [`CipherStream::update`] gives out bytes that are not yet authentic.
+/// Feed it with [`update`](Self::update), then end it: GCM with [`finish_with_tag`](Self::finish_with_tag) or
+/// [`verify`](Self::verify), every other mode with [`finish`](Self::finish). A stream that is dropped before proves nothing.
+///
+/// ```
+/// use waxwing_aws_lc::{Cipher, CipherStream};
+///
+/// let mut stream = CipherStream::encrypt(Cipher::AES_256_GCM, &[7; 32], &[1; 12])?;
+/// let mut ciphertext = [0; 5];
+/// stream.update(b"hello", &mut ciphertext)?;
+/// let tag = stream.finish_with_tag()?;
+///
+/// let mut stream = CipherStream::decrypt(Cipher::AES_256_GCM, &[7; 32], &[1; 12])?;
+/// stream.update_in_place(&mut ciphertext)?;
+/// stream.verify(&tag)?; // only now may anyone see what was decrypted
+/// assert_eq!(&ciphertext, b"hello");
+/// # Ok::<(), waxwing_aws_lc::CipherError>(())
+/// ```
 pub struct CipherStream {
-    context: Owned<sys::EVP_CIPHER_CTX>,
+    ctx: Owned<sys::EVP_CIPHER_CTX>,
     cipher: Cipher,
-    taken: u64,
+    direction: Direction,
+    /// Bytes of message so far, AAD not counted.
+    processed: u64,
 }
 
 impl CipherStream {
-    /// Begins to encrypt. The caller never uses one pair of key and IV for a second input.
+    /// Starts to encrypt.
+    ///
+    /// A pair of key and IV serves one message; nothing here can check that.
     ///
     /// # Errors
     ///
-    /// [`CipherError`] for lengths that do not fit.
+    /// [`CipherError::KeyLength`] and [`CipherError::IvLength`]. GCM takes IVs of 1 to [`GCM_IV_LEN_MAX`] bytes, of which
+    /// all but 12 are hashed into the first counter (NIST SP 800-38D, section 7.1); the other modes take 16.
     pub fn encrypt(cipher: Cipher, key: &[u8], iv: &[u8]) -> Result<Self, CipherError> {
-        Self::new(cipher, key, iv, 1)
+        Self::new(cipher, Direction::Encrypt, key, iv)
     }
 
-    /// Begins to decrypt.
+    /// Starts to decrypt.
     ///
     /// # Errors
     ///
-    /// [`CipherError`] for lengths that do not fit.
+    /// As for [`encrypt`](Self::encrypt).
     pub fn decrypt(cipher: Cipher, key: &[u8], iv: &[u8]) -> Result<Self, CipherError> {
-        Self::new(cipher, key, iv, 0)
+        Self::new(cipher, Direction::Decrypt, key, iv)
     }
 
-    fn new(cipher: Cipher, key: &[u8], iv: &[u8], encrypt: c_int) -> Result<Self, CipherError> {
+    fn new(cipher: Cipher, direction: Direction, key: &[u8], iv: &[u8]) -> Result<Self, CipherError> {
         if key.len() != cipher.key_len() {
-            return Err(CipherError::KeyLen { len: key.len(), expected: cipher.key_len() });
+            return Err(CipherError::KeyLength { len: key.len(), expected: cipher.key_len() });
         }
         if !cipher.takes_iv(iv.len()) {
-            return Err(CipherError::IvLen { len: iv.len() });
+            return Err(CipherError::IvLength { len: iv.len() });
         }
-        // SAFETY: no preconditions; the result is owned by nobody else.
-        let context = unsafe { Owned::new(sys::EVP_CIPHER_CTX_new()) }.ok_or(CipherError::Unavailable)?;
-        let raw = context.as_ptr();
-        let (none, engine) = (ptr::null(), ptr::null_mut());
-        // SAFETY: `raw` is live. The first call sets the cipher, so that the IV's length may be set before the last call
-        // reads key_len() bytes of key and iv.len() bytes of IV, which are there.
-        let ready = unsafe {
-            sys::EVP_CipherInit_ex(raw, cipher.evp(), engine, none, none, encrypt) == 1
+        // SAFETY: the context is checked for null. First the cipher alone, for GCM's IV length must be known before the IV
+        // is read; then the key and the IV, whose lengths were checked above against what the cipher reads of them.
+        let ctx = unsafe {
+            let ctx = Owned::new(sys::EVP_CIPHER_CTX_new()).ok_or_else(failed)?;
+            let encrypt = c_int::from(direction == Direction::Encrypt);
+            let no_engine = ptr::null_mut();
+            let ready = sys::EVP_CipherInit_ex(
+                ctx.as_ptr(),
+                cipher.evp(),
+                no_engine,
+                ptr::null(),
+                ptr::null(),
+                encrypt,
+            ) == 1
                 && (cipher.mode != Mode::Gcm
-                    || sys::EVP_CIPHER_CTX_ctrl(
-                        raw,
-                        sys::EVP_CTRL_AEAD_SET_IVLEN,
-                        iv.len() as c_int,
-                        ptr::null_mut(),
-                    ) == 1)
-                && sys::EVP_CipherInit_ex(raw, ptr::null(), engine, key.as_ptr(), iv.as_ptr(), encrypt) == 1
+                    || control(&ctx, sys::EVP_CTRL_AEAD_SET_IVLEN, iv.len(), ptr::null_mut()))
+                && sys::EVP_CipherInit_ex(
+                    ctx.as_ptr(),
+                    ptr::null(),
+                    no_engine,
+                    key.as_ptr(),
+                    iv.as_ptr(),
+                    encrypt,
+                ) == 1;
+            if !ready {
+                return Err(failed());
+            }
+            ctx
         };
-        if !ready {
-            drain_errors();
-            return Err(CipherError::Unavailable);
-        }
-        Ok(Self { context, cipher, taken: 0 })
+        Ok(Self { ctx, cipher, direction, processed: 0 })
     }
 
-    /// Takes `input` and puts what comes of it into `out`: exactly as much for GCM; for CBC whole blocks, the last of which
-    /// waits for what follows when decrypting. Returns how many bytes came.
+    /// Authenticates `aad` beside the message. Any number of calls, all before the first byte of message; GCM alone.
     ///
     /// # Errors
     ///
-    /// [`CipherError::TooLong`].
-    ///
-    /// # Panics
-    ///
-    /// When `out` is not [`BLOCK_LEN`] bytes longer than `input`.
-    pub fn update(&mut self, input: &[u8], out: &mut [u8]) -> Result<usize, CipherError> {
-        assert!(out.len() >= input.len() + BLOCK_LEN, "the output needs a block more than the input");
-        self.taken = self.taken.saturating_add(input.len() as u64);
-        if self.cipher.mode == Mode::Gcm && self.taken > GCM_INPUT_MAX {
-            return Err(CipherError::TooLong);
+    /// [`CipherError::Misuse`] in another mode or behind the message's first byte.
+    pub fn aad(&mut self, aad: &[u8]) -> Result<(), CipherError> {
+        if self.cipher.mode != Mode::Gcm {
+            return Err(CipherError::Misuse("only GCM authenticates data beside the message"));
         }
+        if self.processed > 0 {
+            return Err(CipherError::Misuse("AAD must come before the message"));
+        }
+        for chunk in aad.chunks(CALL_LEN_MAX) {
+            // SAFETY: a null output marks the chunk as AAD; nothing is written.
+            unsafe { self.call(ptr::null_mut(), chunk.as_ptr(), chunk.len()) }?;
+        }
+        Ok(())
+    }
+
+    /// Transforms `input` and returns how many bytes of `out` were written.
+    ///
+    /// `out` is at least as long as `input`, in CBC [`BLOCK_LEN`] longer: there up to a block of input is held back for the
+    /// next call. Every way to split a message into calls gives the same result. Bytes of `out` behind the returned length
+    /// mean nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CipherError::OutputTooShort`], and [`CipherError::TooLong`] when GCM would pass [`GCM_INPUT_MAX`]; then nothing
+    /// was processed.
+    pub fn update(&mut self, input: &[u8], out: &mut [u8]) -> Result<usize, CipherError> {
+        let held_back_max = if self.cipher.mode == Mode::CbcPkcs7 { BLOCK_LEN } else { 0 };
+        let needed = input.len().saturating_add(held_back_max);
+        if out.len() < needed {
+            return Err(CipherError::OutputTooShort { len: out.len(), needed });
+        }
+        self.count(input.len())?;
         let mut written = 0;
-        // `chunks` of nothing is no call: GCM would take an empty call for its end.
-        for piece in input.chunks(STEP_LEN_MAX) {
-            let mut len = 0;
-            // SAFETY: `piece` has that many bytes; after `written` bytes `out` has room for them and a block, which is the
-            // most that comes of them; the two do not overlap, as one is borrowed mutably.
-            let done = unsafe {
-                sys::EVP_CipherUpdate(
-                    self.context.as_ptr(),
-                    out.as_mut_ptr().add(written),
-                    &mut len,
-                    piece.as_ptr(),
-                    piece.len() as c_int,
-                )
-            };
-            if done != 1 {
-                drain_errors();
-                return Err(CipherError::TooLong);
-            }
-            written += usize::try_from(len).expect("AWS-LC counts up from 0");
+        for chunk in input.chunks(CALL_LEN_MAX) {
+            let free = out.get_mut(written..).unwrap_or_default();
+            // SAFETY: the two slices cannot overlap, being borrowed apart. All calls together write no more than their
+            // input and, in CBC, the block held back before, for which `out` was found long enough.
+            written += unsafe { self.call(free.as_mut_ptr(), chunk.as_ptr(), chunk.len()) }?;
         }
         Ok(written)
     }
 
-    /// Ends CBC: adds or takes off the padding, puts what comes of it into `out` and returns how many bytes came.
+    /// Transforms `data` where it lies. Every mode but CBC, whose output is not as long as its input.
     ///
     /// # Errors
     ///
-    /// [`DecryptError`] when decrypting input of no whole number of blocks, of none, or with wrong padding; and for GCM.
-    ///
-    /// # Panics
-    ///
-    /// When `out` is shorter than [`BLOCK_LEN`].
-    pub fn finish(self, out: &mut [u8]) -> Result<usize, DecryptError> {
-        assert!(out.len() >= BLOCK_LEN, "the last block needs room");
-        if self.cipher.mode != Mode::CbcPkcs7 {
-            return Err(DecryptError);
+    /// [`CipherError::Misuse`] in CBC, else as for [`update`](Self::update).
+    pub fn update_in_place(&mut self, data: &mut [u8]) -> Result<(), CipherError> {
+        if self.cipher.mode == Mode::CbcPkcs7 {
+            return Err(CipherError::Misuse("CBC cannot run in place"));
         }
-        self.end(out)
+        self.count(data.len())?;
+        for chunk in data.chunks_mut(CALL_LEN_MAX) {
+            let (start, len) = (chunk.as_mut_ptr(), chunk.len());
+            // SAFETY: these modes write as many bytes as they read, and allow output and input to be the same bytes
+            // (aead.h and modes/internal.h: equal or disjoint).
+            unsafe { self.call(start, start, len) }?;
+        }
+        Ok(())
     }
 
-    /// Ends GCM when encrypting, and returns the tag.
+    /// Ends a message in CBC, CTR or CFB and returns how many bytes of `out` were written: at most [`BLOCK_LEN`], which
+    /// `out` must have in CBC.
     ///
     /// # Errors
     ///
-    /// [`CipherError::WrongEnding`] for CBC, or when decrypting.
-    pub fn finish_with_tag(self) -> Result<[u8; GCM_TAG_LEN], CipherError> {
+    /// [`CipherError::Decrypt`] for a bad padding or length, both alike; [`CipherError::Misuse`] in GCM.
+    pub fn finish(mut self, out: &mut [u8]) -> Result<usize, CipherError> {
+        match self.cipher.mode {
+            Mode::Gcm => Err(CipherError::Misuse("GCM ends with a tag")),
+            Mode::Ctr | Mode::Cfb128 => Ok(0),
+            Mode::CbcPkcs7 if out.len() < BLOCK_LEN => {
+                Err(CipherError::OutputTooShort { len: out.len(), needed: BLOCK_LEN })
+            }
+            // SAFETY: the last call writes at most one block, for which `out` has room.
+            Mode::CbcPkcs7 => match (unsafe { self.call_final(out.as_mut_ptr()) }, self.direction) {
+                (Some(written), _) => Ok(written),
+                (None, Direction::Encrypt) => Err(CipherError::Failed),
+                (None, Direction::Decrypt) => Err(DecryptError.into()),
+            },
+        }
+    }
+
+    /// Ends the encryption of a message in GCM and returns its tag.
+    ///
+    /// # Errors
+    ///
+    /// [`CipherError::Misuse`] in another mode or direction.
+    pub fn finish_with_tag(mut self) -> Result<[u8; GCM_TAG_LEN], CipherError> {
+        self.expect_gcm(Direction::Encrypt, "only the encryption of GCM makes a tag")?;
         let mut tag = [0; GCM_TAG_LEN];
-        let raw = self.context.as_ptr();
-        if self.cipher.mode != Mode::Gcm {
-            return Err(CipherError::WrongEnding);
-        }
-        self.end_of_gcm().map_err(|_| CipherError::WrongEnding)?;
-        // SAFETY: the context is live, as `self` is; AWS-LC writes the 16 bytes that it is told.
-        let got = unsafe {
-            sys::EVP_CIPHER_CTX_ctrl(
-                raw,
-                sys::EVP_CTRL_AEAD_GET_TAG,
-                GCM_TAG_LEN as c_int,
-                tag.as_mut_ptr().cast(),
-            )
+        let mut unused = [0; BLOCK_LEN];
+        // SAFETY: the last call has a block to write to, though GCM writes nothing; the tag's length is its true one.
+        let made = unsafe {
+            self.call_final(unused.as_mut_ptr()).is_some()
+                && control(&self.ctx, sys::EVP_CTRL_AEAD_GET_TAG, tag.len(), tag.as_mut_ptr().cast())
         };
-        if got != 1 {
-            drain_errors();
-            return Err(CipherError::WrongEnding);
-        }
-        Ok(tag)
+        if made { Ok(tag) } else { Err(failed()) }
     }
 
-    /// Ends GCM when decrypting: only now is what was given out authentic.
+    /// Ends the decryption of a message in GCM: compares its tag, in constant time.
     ///
     /// # Errors
     ///
-    /// [`DecryptError`]; and for CBC.
-    pub fn verify(self, tag: &[u8; GCM_TAG_LEN]) -> Result<(), DecryptError> {
-        if self.cipher.mode != Mode::Gcm {
-            return Err(DecryptError);
-        }
+    /// [`CipherError::Decrypt`] when the key, the IV, the AAD, the message or the tag is not the one that was encrypted
+    /// with; [`CipherError::Misuse`] in another mode or direction.
+    pub fn verify(mut self, tag: &[u8; GCM_TAG_LEN]) -> Result<(), CipherError> {
+        self.expect_gcm(Direction::Decrypt, "only the decryption of GCM verifies a tag")?;
         let mut tag = *tag;
-        // SAFETY: the context is live; AWS-LC reads the 16 bytes that it is told, and writes none.
-        let set = unsafe {
-            sys::EVP_CIPHER_CTX_ctrl(
-                self.context.as_ptr(),
-                sys::EVP_CTRL_AEAD_SET_TAG,
-                GCM_TAG_LEN as c_int,
-                tag.as_mut_ptr().cast(),
-            )
+        let mut unused = [0; BLOCK_LEN];
+        // SAFETY: AWS-LC copies the tag, whose length is its true one; the last call has a block to write to.
+        let verified = unsafe {
+            control(&self.ctx, sys::EVP_CTRL_AEAD_SET_TAG, tag.len(), tag.as_mut_ptr().cast())
+                && self.call_final(unused.as_mut_ptr()).is_some()
         };
-        if set != 1 {
+        if verified {
+            Ok(())
+        } else {
             drain_errors();
-            return Err(DecryptError);
+            Err(DecryptError.into())
         }
-        self.end_of_gcm()
     }
 
-    fn end_of_gcm(&self) -> Result<(), DecryptError> {
-        self.end(&mut [0; BLOCK_LEN]).map(|_| ())
+    fn expect_gcm(&self, direction: Direction, otherwise: &'static str) -> Result<(), CipherError> {
+        match self.cipher.mode == Mode::Gcm && self.direction == direction {
+            true => Ok(()),
+            false => Err(CipherError::Misuse(otherwise)),
+        }
     }
 
-    fn end(&self, out: &mut [u8]) -> Result<usize, DecryptError> {
-        let mut len = 0;
-        // SAFETY: the context is live and `out` has room for a block, which is the most that comes.
-        let done = unsafe { sys::EVP_CipherFinal_ex(self.context.as_ptr(), out.as_mut_ptr(), &mut len) };
-        if done != 1 {
-            drain_errors();
-            return Err(DecryptError);
+    /// Books `len` bytes of message, or refuses them.
+    fn count(&mut self, len: usize) -> Result<(), CipherError> {
+        let processed = u64::try_from(len).ok().and_then(|len| self.processed.checked_add(len));
+        match processed {
+            Some(processed) if self.cipher.mode != Mode::Gcm || processed <= GCM_INPUT_MAX => {
+                self.processed = processed;
+                Ok(())
+            }
+            _ => Err(CipherError::TooLong),
         }
-        usize::try_from(len).map_err(|_| DecryptError)
+    }
+
+    /// # Safety
+    ///
+    /// `input` is valid for `len` bytes; `out` is null (AAD) or valid for what the mode writes, and equal to `input` or
+    /// apart from it.
+    unsafe fn call(&mut self, out: *mut u8, input: *const u8, len: usize) -> Result<usize, CipherError> {
+        let len = c_int::try_from(len).map_err(|_| CipherError::Failed)?;
+        let mut written = 0;
+        // SAFETY: the caller's promise, and a context that was initialised.
+        match unsafe { sys::EVP_CipherUpdate(self.ctx.as_ptr(), out, &mut written, input, len) } {
+            1 => usize::try_from(written).map_err(|_| CipherError::Failed),
+            _ => Err(failed()),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `out` has room for [`BLOCK_LEN`] bytes.
+    unsafe fn call_final(&mut self, out: *mut u8) -> Option<usize> {
+        let mut written = 0;
+        // SAFETY: the caller's promise, and a context that was initialised.
+        if unsafe { sys::EVP_CipherFinal_ex(self.ctx.as_ptr(), out, &mut written) } != 1 {
+            drain_errors();
+            return None;
+        }
+        usize::try_from(written).ok()
     }
 }
 
-impl std::fmt::Debug for CipherStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CipherStream").field("cipher", &self.cipher).finish_non_exhaustive()
+/// # Safety
+///
+/// `data` is what `command` reads or writes, `len` bytes of it.
+unsafe fn control(ctx: &Owned<sys::EVP_CIPHER_CTX>, command: c_int, len: usize, data: *mut c_void) -> bool {
+    // SAFETY: the context is valid, the rest is the caller's promise.
+    c_int::try_from(len)
+        .is_ok_and(|len| unsafe { sys::EVP_CIPHER_CTX_ctrl(ctx.as_ptr(), command, len, data) } == 1)
+}
+
+/// Leaves nothing in the error queue for the next caller to stumble over.
+fn failed() -> CipherError {
+    drain_errors();
+    CipherError::Failed
+}
+
+impl fmt::Debug for CipherStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CipherStream({:?} {:?} {:?}, ..)", self.direction, self.cipher.key, self.cipher.mode)
     }
 }
+
+/// Bytes of an AES block, and of every IV outside GCM.
+pub const BLOCK_LEN: usize = 16;
+
+/// Bytes of a GCM tag. Shorter ones exist (SP 800-38D, appendix C) and are not spoken here.
+pub const GCM_TAG_LEN: usize = 16;
+
+/// The longest GCM IV taken, in bytes: far above the 12 and 16 that occur.
+pub const GCM_IV_LEN_MAX: usize = 128;
+
+/// The longest message of one GCM key and IV, in bytes: 2^39 - 256 bits (SP 800-38D, section 5.2.1.1).
+pub const GCM_INPUT_MAX: u64 = (1 << 36) - 32;
+
+/// Bytes handed to AWS-LC at once, whose lengths are `int`; whole blocks.
+const CALL_LEN_MAX: usize = 1 << 30;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GCM_256: Cipher = Cipher { mode: Mode::Gcm, key_bits: KeyBits::Bits256 };
-    const GCM_128: Cipher = Cipher { mode: Mode::Gcm, key_bits: KeyBits::Bits128 };
-    const CBC_128: Cipher = Cipher { mode: Mode::CbcPkcs7, key_bits: KeyBits::Bits128 };
-    const CBC_256: Cipher = Cipher { mode: Mode::CbcPkcs7, key_bits: KeyBits::Bits256 };
-
-    fn run(mut stream: CipherStream, input: &[u8], step: usize) -> (CipherStream, Vec<u8>) {
-        let mut out = Vec::new();
-        for piece in input.chunks(step) {
-            let mut room = vec![0; piece.len() + BLOCK_LEN];
-            let len = stream.update(piece, &mut room).unwrap();
-            out.extend(&room[..len]);
-        }
-        (stream, out)
-    }
-
-    fn gcm(cipher: Cipher, key: &[u8], iv: &[u8], plaintext: &[u8], step: usize) -> (Vec<u8>, [u8; 16]) {
-        let (stream, out) = run(CipherStream::encrypt(cipher, key, iv).unwrap(), plaintext, step);
-        (out, stream.finish_with_tag().unwrap())
-    }
-
-    fn un_gcm(
-        cipher: Cipher,
-        key: &[u8],
-        iv: &[u8],
-        sealed: (&[u8], &[u8; 16]),
-    ) -> Result<Vec<u8>, DecryptError> {
-        let (stream, out) = run(CipherStream::decrypt(cipher, key, iv).unwrap(), sealed.0, 7);
-        stream.verify(sealed.1).map(|()| out)
-    }
-
-    fn cbc(cipher: Cipher, key: &[u8], plaintext: &[u8], step: usize) -> Vec<u8> {
-        let (stream, mut out) = run(CipherStream::encrypt(cipher, key, &[9; 16]).unwrap(), plaintext, step);
-        let mut last = [0; BLOCK_LEN];
-        let len = stream.finish(&mut last).unwrap();
-        out.extend(&last[..len]);
-        out
-    }
-
-    fn un_cbc(cipher: Cipher, key: &[u8], ciphertext: &[u8], step: usize) -> Result<Vec<u8>, DecryptError> {
-        let (stream, mut out) = run(CipherStream::decrypt(cipher, key, &[9; 16]).unwrap(), ciphertext, step);
-        let mut last = [0; BLOCK_LEN];
-        let len = stream.finish(&mut last)?;
-        out.extend(&last[..len]);
-        Ok(out)
-    }
-
-    /// The GCM specification (McGrew and Viega, 2004), test cases 2 and 14.
     #[test]
-    fn agrees_with_the_gcm_specification() {
-        let (out, tag) = gcm(GCM_128, &[0; 16], &[0; 12], &[0; 16], 16);
-        assert_eq!(hex::encode(out), "0388dace60b6a392f328c2b971b2fe78");
-        assert_eq!(hex::encode(tag), "ab6e47d42cec13bdf53a67b21257bddf");
-        let (out, tag) = gcm(GCM_256, &[0; 32], &[0; 12], &[0; 16], 16);
-        assert_eq!(hex::encode(out), "cea7403d4d606b6e074ec5d3baf39d18");
-        assert_eq!(hex::encode(tag), "d0d1c8a799996bf0265b98b5d48ab919");
-    }
+    fn gcm_stops_at_its_limit_and_ctr_does_not() {
+        let mut stream = CipherStream::encrypt(Cipher::AES_256_GCM, &[0; 32], &[0; 12]).unwrap();
+        stream.processed = GCM_INPUT_MAX - 2;
+        assert_eq!(stream.update(&[0; 3], &mut [0; 3]), Err(CipherError::TooLong));
+        assert_eq!(stream.update_in_place(&mut [0; 3]), Err(CipherError::TooLong));
+        assert_eq!(stream.update(&[0; 2], &mut [0; 2]), Ok(2));
+        assert_eq!(stream.update(&[0; 1], &mut [0; 1]), Err(CipherError::TooLong));
 
-    #[test]
-    fn gcm_round_trips_in_any_pieces_and_with_any_iv() {
-        let plaintext: Vec<u8> = (0..1000u32).map(|i| i as u8).collect();
-        for iv_len in [1, 12, 16, GCM_IV_LEN_MAX] {
-            let iv = vec![5; iv_len];
-            let whole = gcm(GCM_256, &[1; 32], &iv, &plaintext, 1000);
-            for step in [1, 15, 16, 17, 333] {
-                assert_eq!(gcm(GCM_256, &[1; 32], &iv, &plaintext, step), whole);
-            }
-            assert_eq!(un_gcm(GCM_256, &[1; 32], &iv, (&whole.0, &whole.1)).unwrap(), plaintext);
-        }
-    }
-
-    #[test]
-    fn gcm_refuses_every_change() {
-        let (mut out, mut tag) = gcm(GCM_256, &[1; 32], &[2; 12], b"payload", 7);
-        assert!(un_gcm(GCM_256, &[3; 32], &[2; 12], (&out, &tag)).is_err(), "key");
-        assert!(un_gcm(GCM_256, &[1; 32], &[3; 12], (&out, &tag)).is_err(), "IV");
-        tag[15] ^= 1;
-        assert!(un_gcm(GCM_256, &[1; 32], &[2; 12], (&out, &tag)).is_err(), "tag");
-        tag[15] ^= 1;
-        out[0] ^= 1;
-        assert!(un_gcm(GCM_256, &[1; 32], &[2; 12], (&out, &tag)).is_err(), "ciphertext");
-    }
-
-    #[test]
-    fn an_empty_gcm_message_still_has_a_tag() {
-        let (out, tag) = gcm(GCM_128, &[0; 16], &[0; 12], &[], 1);
-        assert!(out.is_empty());
-        assert_eq!(hex::encode(tag), "58e2fccefa7e3061367f1d57a4e7455a", "test case 1");
-        assert!(un_gcm(GCM_128, &[0; 16], &[0; 12], (&[], &tag)).is_ok());
-    }
-
-    #[test]
-    fn cbc_pads_to_whole_blocks_in_any_pieces() {
-        for (cipher, key) in [(CBC_128, &[1; 16][..]), (CBC_256, &[1; 32])] {
-            for (len, padded) in [(0, 16), (15, 16), (16, 32), (100, 112)] {
-                let plaintext = vec![7; len];
-                let whole = cbc(cipher, key, &plaintext, 1000);
-                assert_eq!(whole.len(), padded);
-                for step in [1, 16, 33] {
-                    assert_eq!(cbc(cipher, key, &plaintext, step), whole);
-                    assert_eq!(un_cbc(cipher, key, &whole, step).unwrap(), plaintext);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn cbc_refuses_impossible_lengths_and_padding() {
-        let good = cbc(CBC_128, &[1; 16], &[7; 20], 20);
-        for len in [0, 1, 31] {
-            assert!(un_cbc(CBC_128, &[1; 16], &good[..len], 5).is_err(), "{len} bytes");
-        }
-        let mut bad = good;
-        bad[15] ^= 0xff; // turns the padding 0c into f3
-        assert!(un_cbc(CBC_128, &[1; 16], &bad, 5).is_err());
-    }
-
-    #[test]
-    fn wrong_lengths_are_refused_before_anything() {
-        assert!(matches!(
-            CipherStream::encrypt(GCM_256, &[0; 16], &[0; 12]),
-            Err(CipherError::KeyLen { .. })
-        ));
-        for iv_len in [0, GCM_IV_LEN_MAX + 1] {
-            let refused = CipherStream::decrypt(GCM_256, &[0; 32], &vec![0; iv_len]);
-            assert!(matches!(refused, Err(CipherError::IvLen { .. })));
-        }
-        assert!(matches!(CipherStream::encrypt(CBC_128, &[0; 16], &[0; 12]), Err(CipherError::IvLen { .. })));
-    }
-
-    #[test]
-    fn the_wrong_ending_is_refused() {
-        let gcm = || CipherStream::encrypt(GCM_128, &[0; 16], &[0; 12]).unwrap();
-        let cbc = || CipherStream::encrypt(CBC_128, &[0; 16], &[0; 16]).unwrap();
-        assert!(gcm().finish(&mut [0; 16]).is_err());
-        assert!(cbc().finish_with_tag().is_err());
-        assert!(cbc().verify(&[0; 16]).is_err());
-    }
-
-    #[test]
-    fn gcm_stops_at_its_limit() {
-        let mut stream = CipherStream::encrypt(GCM_128, &[0; 16], &[0; 12]).unwrap();
-        stream.taken = GCM_INPUT_MAX - 1;
-        assert_eq!(stream.update(&[0], &mut [0; 17]), Ok(1));
-        assert_eq!(stream.update(&[0], &mut [0; 17]), Err(CipherError::TooLong));
+        let mut stream = CipherStream::encrypt(Cipher::AES_256_CTR, &[0; 32], &[0; 16]).unwrap();
+        stream.processed = GCM_INPUT_MAX;
+        assert_eq!(stream.update(&[0; 3], &mut [0; 3]), Ok(3));
     }
 }

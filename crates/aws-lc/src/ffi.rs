@@ -69,12 +69,12 @@ macro_rules! free_with {
 }
 
 free_with! {
-    sys::BIGNUM => BN_free,
     sys::BIO => BIO_free,
     sys::EVP_CIPHER_CTX => EVP_CIPHER_CTX_free,
     sys::EVP_PKEY => EVP_PKEY_free,
     sys::EVP_PKEY_CTX => EVP_PKEY_CTX_free,
     sys::RSA => RSA_free,
+    sys::X509 => X509_free,
 }
 
 /// A view of `bytes` for AWS-LC's parsers.
@@ -113,10 +113,59 @@ pub(crate) fn build(write: impl FnOnce(*mut sys::CBB) -> c_int) -> Option<Zeroiz
     }
 }
 
-/// Empties this thread's error queue.
+/// One entry of AWS-LC's error queue.
+#[derive(Clone, Copy)]
+pub(crate) struct ErrorCode {
+    pub(crate) library: i32,
+    pub(crate) reason: i32,
+}
+
+/// Empties this thread's error queue and returns what was in it.
 ///
 /// After every failure: whatever stays behind would be taken for the next caller's error, `aws-lc-rs` included.
-pub(crate) fn drain_errors() {
+pub(crate) fn drain_errors() -> Vec<ErrorCode> {
+    /// AWS-LC keeps no more than this many (`ERR_NUM_ERRORS`).
+    const QUEUED_MAX: usize = 16;
     // SAFETY: the queue is the thread's own and the function has no other precondition.
-    unsafe { sys::ERR_clear_error() }
+    let next = || unsafe { sys::ERR_get_error() };
+    std::iter::repeat_with(next).take(QUEUED_MAX).take_while(|&packed| packed != 0).map(unpack).collect()
+}
+
+/// `ERR_GET_LIB` and `ERR_GET_REASON` of err.h, which are inline functions there.
+fn unpack(packed: u32) -> ErrorCode {
+    ErrorCode { library: (packed >> 24 & 0xff) as i32, reason: (packed & 0xfff) as i32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Cipher, CipherError, CipherStream, DecryptError, Digest, OaepParams, RsaPrivateKey, RsaPublicKey,
+        RsaSize,
+    };
+
+    #[test]
+    fn failures_leave_an_empty_error_queue() {
+        let key = RsaPrivateKey::generate(RsaSize::Rsa2048).unwrap();
+        let refused = CipherError::Decrypt(DecryptError);
+        let cbc = CipherStream::decrypt(Cipher::AES_128_CBC_PKCS7, &[0; 16], &[0; 16]).unwrap();
+        let gcm = CipherStream::decrypt(Cipher::AES_128_GCM, &[0; 16], &[0; 12]).unwrap();
+        let failures: [&dyn Fn() -> bool; 7] = [
+            &|| RsaPublicKey::from_spki_der(b"not a key").is_err(),
+            &|| RsaPublicKey::from_certificate_der(b"not a key").is_err(),
+            &|| RsaPrivateKey::from_pkcs1_der(b"not a key").is_err(),
+            &|| RsaPrivateKey::from_encrypted_pkcs8_der(b"not a key", b"").is_err(),
+            &|| RsaPrivateKey::from_legacy_pem(b"not a key", b"").is_err(),
+            &|| key.decrypt_oaep(&OaepParams::new(Digest::Sha1), &[1; 256]).is_err(),
+            &|| key.decrypt_raw(&[0xff; 256]).is_err(),
+        ];
+        for (n, fail) in failures.iter().enumerate() {
+            assert!(fail(), "failure {n}");
+            assert!(drain_errors().is_empty(), "failure {n}");
+        }
+        assert_eq!(cbc.finish(&mut [0; 16]), Err(refused));
+        assert!(drain_errors().is_empty(), "CBC");
+        assert_eq!(gcm.verify(&[0; 16]), Err(refused));
+        assert!(drain_errors().is_empty(), "GCM");
+    }
 }

@@ -1,8 +1,8 @@
 //! What AWS-LC has and `aws-lc-rs` does not offer, behind safe types.
 //!
-//! - [`RsaPublicKey`] and [`RsaPrivateKey`]: OAEP whose digest and MGF1 digest are chosen apart ([`Oaep`]), PKCS#1 v1.5
-//!   without a padding oracle ([`RsaPrivateKey::decrypt_pkcs1_fixed`]), private keys under a passphrase.
-//! - [`CipherStream`]: AES in GCM and CBC over input of any length in constant memory.
+//! - [`RsaPublicKey`] and [`RsaPrivateKey`]: every encoding a key comes in, OAEP whose digest and MGF1 digest are chosen
+//!   apart ([`OaepParams`]), PKCS#1 v1.5 without a padding oracle ([`RsaPrivateKey::decrypt_pkcs1_fixed`]).
+//! - [`CipherStream`]: AES in GCM, CBC, CTR and CFB over input of any length in constant memory.
 //!
 //! It does not choose algorithms, judge keys, read files or know any format; those who use it do.
 //!
@@ -22,12 +22,12 @@ mod rsa_crypt;
 pub use cipher::{
     BLOCK_LEN, Cipher, CipherError, CipherStream, GCM_INPUT_MAX, GCM_IV_LEN_MAX, GCM_TAG_LEN, KeyBits, Mode,
 };
-pub use rsa::{KeyError, RsaPrivateKey, RsaPublicKey, RsaSize};
-pub use rsa_crypt::{Digest, EncryptError, Oaep};
+pub use rsa::{KeyError, PBKDF2_ROUNDS, RsaPrivateKey, RsaPublicKey, RsaSize, spki_of_certificate};
+pub use rsa_crypt::{Digest, EncryptError, OaepParams};
 
 /// A private or secret key was used and the result is not what it should be.
 ///
 /// One value without a reason: bad padding, a bad tag and a wrong key are told apart by nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("decryption failed")]
 pub struct DecryptError;

@@ -269,15 +269,12 @@ impl Decryptor {
 }
 
 fn algorithm(cipher: Cipher) -> aws_lc::Cipher {
-    let (mode, len) = match cipher {
-        Cipher::Cbc(len) => (aws_lc::Mode::CbcPkcs7, len),
-        Cipher::Gcm(len) => (aws_lc::Mode::Gcm, len),
-    };
-    let key_bits = match len {
-        KeyLen::Bits128 => aws_lc::KeyBits::Bits128,
-        KeyLen::Bits256 => aws_lc::KeyBits::Bits256,
-    };
-    aws_lc::Cipher { mode, key_bits }
+    match cipher {
+        Cipher::Cbc(KeyLen::Bits128) => aws_lc::Cipher::AES_128_CBC_PKCS7,
+        Cipher::Cbc(KeyLen::Bits256) => aws_lc::Cipher::AES_256_CBC_PKCS7,
+        Cipher::Gcm(KeyLen::Bits128) => aws_lc::Cipher::AES_128_GCM,
+        Cipher::Gcm(KeyLen::Bits256) => aws_lc::Cipher::AES_256_GCM,
+    }
 }
 
 #[cfg(test)]

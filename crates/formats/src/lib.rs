@@ -9,10 +9,12 @@
 //! | [`envelope`] | the header of the native envelope (`docs/formats/envelope-v1.md`) |
 //! | [`record`] | the JSON records of the record scheme (`docs/formats/record-v1.md`) |
 //! | [`scheme`] | how a record's content was encrypted and its key wrapped, as one value |
+//! | [`names`] | the ids of files, agents, jobs, workers and keys |
 //! | [`base64`] | the spellings of base64 that partners send |
 
 pub mod base64;
 pub mod codec;
 pub mod envelope;
+pub mod names;
 pub mod record;
 pub mod scheme;

@@ -143,7 +143,7 @@ fn from_block(block: &Block<'_>, passphrase: Option<&[u8]>) -> Result<Key, KeyEr
             let passphrase = passphrase.ok_or(KeyError::PassphraseNeeded)?;
             // AWS-LC's reader wants its lines as they were written.
             let pem = Zeroizing::new(format!("{}\n", block.whole));
-            private(aws_lc::RsaPrivateKey::from_encrypted_pem(pem.as_bytes(), passphrase))
+            private(aws_lc::RsaPrivateKey::from_legacy_pem(pem.as_bytes(), passphrase))
         }
         "RSA PRIVATE KEY" => private_pkcs1(&block.der()?),
         "PRIVATE KEY" => private_pkcs8(&block.der()?),

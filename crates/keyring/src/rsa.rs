@@ -76,7 +76,7 @@ impl RsaRecipientKey {
     pub(crate) fn encrypt(&self, wrap: Wrap, plaintext: &[u8]) -> Result<Vec<u8>, aws_lc::EncryptError> {
         match wrap {
             Wrap::Pkcs1 => self.key.encrypt_pkcs1(plaintext),
-            Wrap::Oaep { digest, mgf1 } => self.key.encrypt_oaep(oaep(digest, mgf1), plaintext),
+            Wrap::Oaep { digest, mgf1 } => self.key.encrypt_oaep(&oaep(digest, mgf1), plaintext),
         }
     }
 }
@@ -115,6 +115,11 @@ impl RsaPrivateKey {
         &self.public
     }
 
+    /// The public half, when the private one is no longer needed.
+    pub fn into_public(self) -> RsaRecipientKey {
+        self.public
+    }
+
     /// What records and headers call this key.
     pub fn key_id(&self) -> KeyId {
         self.public.id
@@ -136,7 +141,7 @@ impl RsaPrivateKey {
         mgf1: Digest,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, aws_lc::DecryptError> {
-        self.key.decrypt_oaep(oaep(digest, mgf1), ciphertext)
+        self.key.decrypt_oaep(&oaep(digest, mgf1), ciphertext)
     }
 
     pub(crate) fn decrypt_pkcs1_fixed(
@@ -154,7 +159,7 @@ impl fmt::Debug for RsaPrivateKey {
     }
 }
 
-fn oaep(digest: Digest, mgf1: Digest) -> aws_lc::Oaep {
+fn oaep(digest: Digest, mgf1: Digest) -> aws_lc::OaepParams<'static> {
     let of = |digest| match digest {
         Digest::Sha1 => aws_lc::Digest::Sha1,
         Digest::Sha224 => aws_lc::Digest::Sha224,
@@ -162,5 +167,5 @@ fn oaep(digest: Digest, mgf1: Digest) -> aws_lc::Oaep {
         Digest::Sha384 => aws_lc::Digest::Sha384,
         Digest::Sha512 => aws_lc::Digest::Sha512,
     };
-    aws_lc::Oaep { digest: of(digest), mgf1: of(mgf1) }
+    aws_lc::OaepParams { digest: of(digest), mgf1: of(mgf1), label: &[] }
 }

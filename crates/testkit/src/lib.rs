@@ -1,1 +1,3 @@
 //! Fixed keys, a clock wound by hand, streams that split and fail.
+
+pub mod keys;
