@@ -61,6 +61,11 @@ impl Failure {
         Self { quiet: err.kind() == std::io::ErrorKind::BrokenPipe, ..Self::new(code, what).because(err) }
     }
 
+    /// The same failure under another number.
+    pub(crate) fn code(self, code: Code) -> Self {
+        Self { code, ..self }
+    }
+
     /// Says it on standard error, and ends.
     pub(crate) fn report(self) -> ExitCode {
         if !self.quiet {

@@ -1,12 +1,13 @@
 //! Inputs and outputs as the command line names them: a path, or `-`.
 
 use std::fs::File;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use waxwing_core::content::PlanError;
 use waxwing_engine::{Error, Existing, Input, Observer, OpenError, Output, Side, THREADS_DEFAULT_MAX, Work};
 
 use crate::exit::{Code, Failure};
@@ -50,11 +51,8 @@ impl WorkArgs {
 
 /// Opens an input for reading.
 pub(crate) fn input(path: &Path) -> Result<Input, Failure> {
-    let opened = if is_dash(path) {
-        duplicate(io::stdin()).and_then(Input::from_file)
-    } else {
-        Input::open(path)
-    };
+    let opened =
+        if is_dash(path) { duplicate(io::stdin()).and_then(Input::from_file) } else { Input::open(path) };
     opened.map_err(|err| Failure::io(format!("cannot read {}", name(path)), err))
 }
 
@@ -74,8 +72,18 @@ pub(crate) fn output(path: &Path, force: bool, binary: bool) -> Result<Output, F
         let failure = Failure::new(Code::Usage, "this is binary, and standard output is a terminal");
         return Err(failure.hint("name a file with -o, or send it through a pipe"));
     }
-    let stdout = duplicate(io::stdout()).map_err(|err| Failure::io("cannot write to standard output", err))?;
+    let stdout =
+        duplicate(io::stdout()).map_err(|err| Failure::io("cannot write to standard output", err))?;
     Ok(Output::Stream(Box::new(stdout)))
+}
+
+/// Reads a whole file of at most `limit` bytes.
+pub(crate) fn read_small(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let limited = |file: File| file.take(limit as u64 + 1).read_to_end(&mut bytes);
+    let opened = if is_dash(path) { duplicate(io::stdin()) } else { File::open(path) };
+    opened.and_then(limited).map_err(|err| Failure::io(format!("cannot read {}", name(path)), err))?;
+    Ok(bytes)
 }
 
 /// How a message names an input or output.
@@ -102,11 +110,13 @@ pub(crate) fn failure(what: String, err: Error) -> Failure {
             Failure::io(what, io::ErrorKind::BrokenPipe.into())
         }
         Error::Io { side: Side::Output, ref source } if source.kind() == io::ErrorKind::StorageFull => {
-            Failure::new(Code::Failed, what).because(err).hint("nothing was left behind; make room and try again")
+            Failure::new(Code::Failed, what)
+                .because(err)
+                .hint("nothing was left behind; make room and try again")
         }
-        Error::OutputExists => {
-            Failure::new(Code::Failed, what).because(err).hint("choose another name, or replace it with --force")
-        }
+        Error::OutputExists => Failure::new(Code::Failed, what)
+            .because(err)
+            .hint("choose another name, or replace it with --force"),
         err => {
             let (code, hint) = meaning(&err);
             let failure = Failure::new(code, what).because(err);
@@ -131,8 +141,20 @@ fn meaning(err: &Error) -> (Code, Option<&'static str>) {
             (Code::NotAuthentic, Some("`waxwing inspect` shows the context it was sealed with"))
         }
         Error::Open(OpenError::Header(_)) => (Code::Failed, None),
-        Error::Unlock(_) => {
-            (Code::NoUsableKey, Some("give one of these keys with -k, or ask the sender to seal it for yours"))
+        Error::Unlock(_) => (
+            Code::NoUsableKey,
+            Some("give one of these keys with -k, or ask the sender to seal it for yours"),
+        ),
+        Error::Plan(PlanError::Legacy { .. }) => {
+            (Code::Refused, Some("if the partner knows nothing better, consent with --legacy"))
+        }
+        Error::Plan(PlanError::NoScheme) => {
+            (Code::Usage, Some("ask the sender, and say it with --wrap and --cipher"))
+        }
+        Error::Plan(_) => (Code::Failed, None),
+        Error::RecordKey(_) => (Code::NoUsableKey, None),
+        Error::DigestMismatch | Error::NoRoomForTag { .. } => {
+            (Code::NotAuthentic, Some("fetch or copy the file again"))
         }
         _ => (Code::Failed, None),
     }

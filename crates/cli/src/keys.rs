@@ -20,7 +20,7 @@ pub(crate) const PRIVATE_KEY_VARIABLE: &str = "PRIVATE_KEY_SECRET_ARN";
 pub(crate) struct OpenKeyArgs {
     /// A private key or AES-256 key: a file, fd:N or env:NAME; may be given several times [default:
     /// env:PRIVATE_KEY_SECRET_ARN if that is set]
-    #[arg(short, long = "key", value_name = "KEY")]
+    #[arg(short = 'k', long = "key", value_name = "KEY")]
     keys: Vec<String>,
     /// Where the passphrase of an encrypted key is: a file, fd:N or env:NAME
     #[arg(long, value_name = "FILE")]
@@ -35,10 +35,11 @@ impl OpenKeyArgs {
         };
         let passphrase = passphrase.as_ref().map(|bytes| bytes.as_slice());
         let default = format!("env:{PRIVATE_KEY_VARIABLE}");
-        let names: Vec<&String> = match self.keys.is_empty() && std::env::var_os(PRIVATE_KEY_VARIABLE).is_some() {
-            true => vec![&default],
-            false => self.keys.iter().collect(),
-        };
+        let names: Vec<&String> =
+            match self.keys.is_empty() && std::env::var_os(PRIVATE_KEY_VARIABLE).is_some() {
+                true => vec![&default],
+                false => self.keys.iter().collect(),
+            };
         if names.is_empty() {
             let failure = Failure::new(Code::Usage, "no key was given");
             return Err(failure.hint(format!("name one with -k, or put its PEM into {PRIVATE_KEY_VARIABLE}")));
@@ -114,7 +115,7 @@ fn secret(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_LEN_MAX + 1));
     File::open(Path::new(&path))
         .and_then(|file| file.take(KEY_FILE_LEN_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|err| Failure { code: Code::NoUsableKey, ..Failure::io(format!("cannot read the key `{name}`"), err) })?;
+        .map_err(|err| Failure::io(format!("cannot read the key `{name}`"), err).code(Code::NoUsableKey))?;
     Ok(bytes)
 }
 
@@ -122,7 +123,7 @@ fn secret(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
 #[derive(Debug, Args)]
 pub(crate) struct ContextArgs {
     /// A named value: bound to the envelope when sealing, required of it when opening; may be given several times
-    #[arg(short, long = "context", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(short = 'c', long = "context", value_name = "NAME=VALUE", value_parser = pair)]
     entries: Vec<(String, String)>,
 }
 

@@ -9,6 +9,7 @@ mod exit;
 mod files;
 mod keys;
 mod progress;
+mod scheme;
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
 use std::io;
 
+use waxwing_core::content::PlanError;
 use waxwing_core::{NotAuthentic, OpenError, RandomError};
 use waxwing_formats::envelope::HeaderError;
-use waxwing_core::content::PlanError;
 use waxwing_keyring::{RecordKeyError, UnlockError, WrapError};
 
 /// Which side of the work an I/O error belongs to.

@@ -16,6 +16,7 @@ mod parallel;
 mod pump;
 mod record;
 mod seal;
+mod small;
 mod work;
 
 pub use error::{Error, Side};
@@ -24,5 +25,6 @@ pub use io::{Existing, Input, Output};
 pub use open::{Opened, open, open_range};
 pub use record::{OpenedRecord, RecordOptions, SealedRecord, open_record, seal_record};
 pub use seal::{HeaderPlace, Sealed, seal};
+pub use small::{write, write_secret};
 pub use waxwing_core::OpenError;
 pub use work::{Observer, THREADS_DEFAULT_MAX, Work};

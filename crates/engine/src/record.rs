@@ -191,12 +191,7 @@ struct Ciphertext<'a> {
 }
 
 impl<'a> Ciphertext<'a> {
-    fn new(
-        file: &'a File,
-        len: u64,
-        scheme: Scheme,
-        apart: Option<[u8; TAG_LEN]>,
-    ) -> Result<Self, Error> {
+    fn new(file: &'a File, len: u64, scheme: Scheme, apart: Option<[u8; TAG_LEN]>) -> Result<Self, Error> {
         let appended = scheme.cipher.is_authenticated() && scheme.tag == TagPlace::Appended;
         if !appended {
             return Ok(Self { file, len, tag: apart });

@@ -11,6 +11,7 @@ use crate::batch::{Batch, FrameBuffer};
 use crate::io::{Input, Output, Privacy, Sink, read_exact_at, write_all, write_all_at};
 use crate::parallel::for_each_batch;
 use crate::pump::pump;
+use crate::small::write_sink;
 use crate::{Error, Work};
 
 /// Where the header goes.
@@ -88,20 +89,10 @@ pub fn seal(
         (input, Sink::Stream(mut sink)) => seal_stream(input, front, &key, frame_len, &mut sink, work)?,
     };
     if let Some(sink) = detached {
-        write_small(sink, &header, work)?;
+        write_sink(sink, &header, work)?;
     }
     let shape = BodyShape::of_plaintext(frame_len, plaintext_len).expect("sealing stopped at the limit");
     Ok(Sealed { plaintext_len, header_len: header.len() as u64, body_len: shape.body_len() })
-}
-
-/// Writes all of a small output at once.
-pub(crate) fn write_small(sink: Sink, bytes: &[u8], work: &Work<'_>) -> Result<(), Error> {
-    match sink {
-        Sink::File(target) => write_all_at(target.file(), 0, &mut [IoSlice::new(bytes)])
-            .and_then(|()| target.publish(work.durable))
-            .map_err(Error::output),
-        Sink::Stream(mut sink) => sink.write_all(bytes).and_then(|()| sink.flush()).map_err(Error::output),
-    }
 }
 
 fn seal_file(

@@ -64,7 +64,9 @@ pub enum KeyError {
         what: &'static str,
     },
     /// An OpenSSH key.
-    #[error("this is an OpenSSH key; convert it with `ssh-keygen -p -m PKCS8 -f KEY` (public: `ssh-keygen -e -m PKCS8 -f KEY.pub`)")]
+    #[error(
+        "this is an OpenSSH key; convert it with `ssh-keygen -p -m PKCS8 -f KEY` (public: `ssh-keygen -e -m PKCS8 -f KEY.pub`)"
+    )]
     OpenSsh,
     /// A PuTTY key.
     #[error("this is a PuTTY key; export it as an OpenSSH key and convert that to PKCS#8")]

@@ -17,8 +17,7 @@ impl KeyProvider for RsaRecipientKey {
             Ok(Recipient {
                 kind: kind(Kind::RSA_OAEP_SHA256),
                 key_id: self.key_id().as_bytes().to_vec(),
-                wrapped: wrapped
-                    .map_err(|_| WrapError::Failed { key: self.key_id().fingerprint() })?,
+                wrapped: wrapped.map_err(|_| WrapError::Failed { key: self.key_id().fingerprint() })?,
             })
         })
     }

@@ -184,7 +184,8 @@ fn from_der(der: &[u8], passphrase: Option<&[u8]>) -> Result<Key, KeyError> {
 const PKCS12_DATA: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
 
 fn private_pkcs8(der: &[u8]) -> Result<Key, KeyError> {
-    let info = PrivateKeyInfo::from_der(der).map_err(|_| KeyError::Malformed { what: "private key (PKCS#8)" })?;
+    let info =
+        PrivateKeyInfo::from_der(der).map_err(|_| KeyError::Malformed { what: "private key (PKCS#8)" })?;
     rsa_only(&info.algorithm.oid)?;
     private_pkcs1(info.private_key)
 }

@@ -47,13 +47,16 @@ enum Kind {
 
 pub(crate) fn run(args: Args) -> Outcome {
     let size = match args.kind {
-        Kind::Rsa2048 => RsaSize::Bits2048,
-        Kind::Rsa3072 => RsaSize::Bits3072,
-        Kind::Rsa4096 => RsaSize::Bits4096,
+        Kind::Rsa2048 => RsaSize::Rsa2048,
+        Kind::Rsa3072 => RsaSize::Rsa3072,
+        Kind::Rsa4096 => RsaSize::Rsa4096,
         Kind::Aes256 => return make_kek(&args),
     };
     if args.name.is_some() {
-        return Err(Failure::new(Code::Usage, "only an AES-256 key has a name; an RSA key has its fingerprint"));
+        return Err(Failure::new(
+            Code::Usage,
+            "only an AES-256 key has a name; an RSA key has its fingerprint",
+        ));
     }
     let public_path = with_suffix(&args.output, ".pub");
     if !args.force && public_path.exists() {
@@ -108,8 +111,9 @@ fn write(path: &Path, bytes: &[u8], force: bool, secrecy: Secrecy) -> Outcome {
 }
 
 fn taken(path: &Path) -> Failure {
-    Failure::new(Code::Failed, format!("{} exists already", files::name(path)))
-        .hint("choose another name; --force replaces it, and what was sealed for the old key is lost without it")
+    Failure::new(Code::Failed, format!("{} exists already", files::name(path))).hint(
+        "choose another name; --force replaces it, and what was sealed for the old key is lost without it",
+    )
 }
 
 fn failed(err: KeyError) -> Failure {

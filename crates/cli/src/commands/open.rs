@@ -78,7 +78,9 @@ fn open_with_record(args: &Args, path: &std::path::Path, quiet: bool) -> Outcome
         Failure::new(Code::Failed, format!("cannot read the record {}", files::name(path))).because(err)
     })?;
     for (field, _) in tolerated {
-        eprintln!("note: the record's `{field}` is not base64 as it should be written; it was read all the same");
+        eprintln!(
+            "note: the record's `{field}` is not base64 as it should be written; it was read all the same"
+        );
     }
     let keys = args.keys.record_keys()?;
     let options = RecordOptions { stated: args.scheme.stated()?, legacy: args.scheme.legacy() };
@@ -92,7 +94,10 @@ fn open_with_record(args: &Args, path: &std::path::Path, quiet: bool) -> Outcome
         .map_err(|err| files::failure(format!("cannot open {name}"), err))?;
     drop(progress);
     if !opened.is_authenticated() {
-        eprintln!("warning: {} proves nothing: the output is UNAUTHENTICATED and may have been changed", opened.scheme);
+        eprintln!(
+            "warning: {} proves nothing: the output is UNAUTHENTICATED and may have been changed",
+            opened.scheme
+        );
     }
     Ok(())
 }

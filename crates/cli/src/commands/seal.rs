@@ -23,7 +23,7 @@ use crate::scheme::{SchemeArgs, SpellingArg};
   waxwing seal --format record -r partner.pub --record job.json -o body.bin report.csv")]
 pub(crate) struct Args {
     /// A public key, certificate or AES-256 key to seal for; may be given several times
-    #[arg(short, long = "recipient", value_name = "PUB", required = true)]
+    #[arg(short = 'r', long = "recipient", value_name = "PUB", required = true)]
     recipients: Vec<String>,
     /// What to write
     #[arg(long, value_enum, default_value = "envelope")]
@@ -93,11 +93,17 @@ pub(crate) fn run(args: Args, quiet: bool) -> Outcome {
 
 fn seal_envelope(args: &Args, quiet: bool) -> Outcome {
     if args.scheme.is_used() || args.record.is_some() || args.file_id.is_some() {
-        let failure = Failure::new(Code::Usage, "--wrap, --cipher, --tag, --legacy, --record and --file-id describe a record");
+        let failure = Failure::new(
+            Code::Usage,
+            "--wrap, --cipher, --tag, --legacy, --record and --file-id describe a record",
+        );
         return Err(failure.hint("add --format record"));
     }
     let frame_len = FrameLen::from_log2(args.frame_len_log2).ok_or_else(|| {
-        Failure::new(Code::Usage, format!("a frame of 2^{} bytes is not possible; 12 to 24 are", args.frame_len_log2))
+        Failure::new(
+            Code::Usage,
+            format!("a frame of 2^{} bytes is not possible; 12 to 24 are", args.frame_len_log2),
+        )
     })?;
     let mut recipients = Keyring::default();
     for name in &args.recipients {
