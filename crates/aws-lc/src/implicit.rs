@@ -11,14 +11,15 @@ use zeroize::Zeroizing;
 /// Bytes of padding that RFC 8017, section 7.2.1, demands at the least.
 const PADDING_LEN_MIN: usize = 8;
 
-/// The secret of the synthetic keys: HMAC-SHA-256 under the SHA-256 of the private exponent.
-pub(crate) struct Rejection(hmac::Key);
+/// The secret of the synthetic keys: HMAC-SHA-256 under the SHA-256 of the private exponent. Boxed, for it is over a kilobyte
+/// and keys are moved about.
+pub(crate) struct Rejection(Box<hmac::Key>);
 
 impl Rejection {
     /// `private_exponent` is big-endian and as long as the modulus.
     pub(crate) fn new(private_exponent: &[u8]) -> Self {
         let key = digest::digest(&digest::SHA256, private_exponent);
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
+        Self(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())))
     }
 
     /// The last `message_len` bytes of `block` when it reads `00 02 ‖ padding ‖ 00 ‖ message` with a message of

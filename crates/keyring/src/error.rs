@@ -37,10 +37,12 @@ pub enum KeyError {
         end: String,
     },
     /// A PEM block that is not base64.
-    #[error("the PEM block `{label}` is not base64")]
+    #[error("the PEM block `{label}` is not base64 at its line {line}")]
     Base64 {
         /// Its label.
         label: String,
+        /// Where, counted from the BEGIN line as 1.
+        line: usize,
         /// What is wrong with it.
         #[source]
         source: Base64Error,
@@ -96,8 +98,13 @@ pub enum KeyError {
     #[error("the key is encrypted; its passphrase is needed")]
     PassphraseNeeded,
     /// The passphrase does not decrypt it.
-    #[error("the passphrase is wrong, or the key is encrypted in an unsupported way")]
+    #[error("the passphrase is wrong, or the encrypted key is damaged")]
     PassphraseWrong,
+    /// Encrypted by scrypt, say.
+    #[error(
+        "the key is encrypted in an unsupported way; re-encrypt it with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"
+    )]
+    Encryption,
     /// Well formed, and not to be used.
     #[error("the key is too weak: {0}")]
     Weak(WeakKey),

@@ -1,8 +1,6 @@
 //! Keys in the encodings that they come in: PEM (RFC 7468) around PKCS#1, PKCS#8, encrypted PKCS#8, SPKI or X.509; bare DER
 //! of the same; PEM with its line ends escaped, as an environment variable carries it; and our own KEK file.
 
-use std::borrow::Cow;
-
 use der::{Decode as _, Encode as _};
 use pkcs1::UintRef;
 use pkcs8::{EncryptedPrivateKeyInfo, ObjectIdentifier, PrivateKeyInfo};
@@ -10,6 +8,7 @@ use spki::SubjectPublicKeyInfoRef;
 use waxwing_aws_lc as aws_lc;
 use waxwing_formats::base64::{self, Reading};
 use x509_cert::Certificate;
+use x509_cert::request::CertReq;
 use zeroize::Zeroizing;
 
 use crate::kek::KEK_WORD;
@@ -19,8 +18,8 @@ use crate::{Kek, KeyError, RsaPrivateKey, RsaRecipientKey, weak};
 pub const KEY_FILE_LEN_MAX: usize = 64 << 10;
 /// Characters of a line of base64 (RFC 7468, section 2).
 const LINE_LEN: usize = 64;
-/// How much of a foreign label a message shows.
-const LABEL_SHOWN_MAX: usize = 40;
+/// The longest label of a block, in bytes.
+const LABEL_LEN_MAX: usize = 40;
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
@@ -110,14 +109,15 @@ impl<'a> Block<'a> {
         const END: &str = "-----END ";
         let Some(start) = text.find(BEGIN) else { return Ok(None) };
         let from_begin = &text[start..];
-        let Some((label, after_label)) = from_begin[BEGIN.len()..].split_once("-----") else {
-            return Err(KeyError::NotAKey);
-        };
-        let no_end = || KeyError::NoEnd { label: shown(label) };
+        let label = from_begin[BEGIN.len()..].split_once("-----").filter(|(label, _)| is_label(label));
+        let (label, after_label) = label.ok_or(KeyError::NotAKey)?;
+        let no_end = || KeyError::NoEnd { label: label.to_owned() };
         let end_at = after_label.find(END).ok_or_else(no_end)?;
-        let (end_label, rest) = after_label[end_at + END.len()..].split_once("-----").ok_or_else(no_end)?;
+        let end_label =
+            after_label[end_at + END.len()..].split_once("-----").filter(|(label, _)| is_label(label));
+        let (end_label, rest) = end_label.ok_or_else(no_end)?;
         if end_label != label {
-            return Err(KeyError::EndDiffers { begin: shown(label), end: shown(end_label) });
+            return Err(KeyError::EndDiffers { begin: label.to_owned(), end: end_label.to_owned() });
         }
         let whole = &from_begin[..from_begin.len() - rest.len()];
         Ok(Some((Self { label, whole, body: &after_label[..end_at] }, rest)))
@@ -128,12 +128,21 @@ impl<'a> Block<'a> {
     }
 
     fn der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let letters: String = self.body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-        let letters = Zeroizing::new(letters);
+        let mut letters = Zeroizing::new(String::with_capacity(self.body.len()));
+        letters.extend(self.body.chars().filter(|c| !c.is_ascii_whitespace()));
         let decoded = base64::decode(&letters, Reading::Strict);
-        decoded
-            .map(|(der, _)| Zeroizing::new(der))
-            .map_err(|source| KeyError::Base64 { label: shown(self.label), source })
+        decoded.map(|(der, _)| Zeroizing::new(der)).map_err(|source| KeyError::Base64 {
+            label: self.label.to_owned(),
+            line: self.first_foreign_line(),
+            source,
+        })
+    }
+
+    /// The first line that holds something else than base64, counted from the BEGIN line as 1; else the last line.
+    fn first_foreign_line(&self) -> usize {
+        let foreign = |c: char| !(c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || "+/=".contains(c));
+        let lines = self.body.trim_end().lines();
+        lines.clone().position(|line| line.contains(foreign)).map_or(lines.count(), |before| before + 1)
     }
 }
 
@@ -155,7 +164,7 @@ fn from_block(block: &Block<'_>, passphrase: Option<&[u8]>) -> Result<Key, KeyEr
         "OPENSSH PRIVATE KEY" => Err(KeyError::OpenSsh),
         "PGP PRIVATE KEY BLOCK" | "PGP PUBLIC KEY BLOCK" => Err(KeyError::Pgp),
         "DSA PRIVATE KEY" => Err(KeyError::NotRsa { algorithm: "a DSA" }),
-        label => Err(KeyError::Label { label: shown(label) }),
+        label => Err(KeyError::Label { label: label.to_owned() }),
     }
 }
 
@@ -173,6 +182,8 @@ fn from_der(der: &[u8], passphrase: Option<&[u8]>) -> Result<Key, KeyError> {
         public_certificate(der)
     } else if EncryptedPrivateKeyInfo::from_der(der).is_ok() {
         private_encrypted(der, passphrase)
+    } else if CertReq::from_der(der).is_ok() {
+        Err(KeyError::Request)
     } else if der.windows(PKCS12_DATA.len()).take(32).any(|window| window == PKCS12_DATA) {
         Err(KeyError::Pkcs12)
     } else {
@@ -208,6 +219,8 @@ fn private_encrypted(der: &[u8], passphrase: Option<&[u8]>) -> Result<Key, KeyEr
 fn private(key: Result<aws_lc::RsaPrivateKey, aws_lc::KeyError>) -> Result<Key, KeyError> {
     let key = key.map_err(|err| match err {
         aws_lc::KeyError::NotRsa => KeyError::NotRsa { algorithm: "another" },
+        aws_lc::KeyError::UnsupportedEncryption => KeyError::Encryption,
+        aws_lc::KeyError::Malformed => KeyError::Malformed { what: "encrypted private key" },
         _ => KeyError::PassphraseWrong,
     })?;
     weak::check(&key.public().modulus(), &key.public().exponent()).map_err(KeyError::Weak)?;
@@ -252,15 +265,19 @@ fn rsa_only(algorithm: &ObjectIdentifier) -> Result<(), KeyError> {
 }
 
 /// Takes off what environment variables and copying add: quotes, white space, line ends written as `\n`.
-fn unescape(text: &str) -> Cow<'_, str> {
+fn unescape(text: &str) -> Zeroizing<String> {
     let text = text.trim().trim_start_matches('\u{feff}');
     let quoted = |quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
-    let text = quoted('"').or_else(|| quoted('\'')).unwrap_or(text).trim();
-    if text.contains("\\n") {
-        Cow::Owned(text.replace("\\r", "").replace("\\n", "\n").trim().to_owned())
-    } else {
-        Cow::Borrowed(text)
+    let text = quoted('"').or_else(|| quoted('\'')).unwrap_or(text);
+    // Room for everything, so that no copy of a private key is left behind by growing.
+    let mut plain = Zeroizing::new(String::with_capacity(text.len()));
+    for (n, line) in text.trim().split("\\n").enumerate() {
+        if n > 0 {
+            plain.push('\n');
+        }
+        plain.push_str(line.strip_suffix("\\r").unwrap_or(line));
     }
+    plain
 }
 
 fn not_pem(text: &str) -> KeyError {
@@ -275,8 +292,11 @@ fn not_pem(text: &str) -> KeyError {
     }
 }
 
-fn shown(label: &str) -> String {
-    label.chars().take(LABEL_SHOWN_MAX).flat_map(char::escape_default).collect()
+/// Whether `text` can be a label. Messages show labels; were a damaged BEGIN line taken for one, they would show the
+/// beginning of the key that follows it.
+fn is_label(text: &str) -> bool {
+    text.len() <= LABEL_LEN_MAX
+        && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' ')
 }
 
 /// `der` as PEM under `label`.

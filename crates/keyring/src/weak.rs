@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 pub const MODULUS_BITS: RangeInclusive<usize> = 2048..=8192;
 /// The smallest public exponent that is taken (FIPS 186-5, section A.1.1).
 const EXPONENT_MIN: u64 = 65537;
+/// The longest public exponent that is taken, in bits: AWS-LC's own limit against exponents that cost us time.
+const EXPONENT_BITS_MAX: usize = 33;
 /// Trial division goes up to here: such a factor is no accident of a good generator.
 const FACTOR_MAX: u32 = 1 << 10;
 
@@ -19,8 +21,10 @@ pub enum WeakKey {
         /// Bits of the modulus.
         bits: usize,
     },
-    /// 1, 3, 17 and the like, even, or longer than 64 bits.
-    #[error("its public exponent is even, smaller than {EXPONENT_MIN} or longer than 64 bits")]
+    /// 1, 3, 17 and the like, even, or longer than 33 bits.
+    #[error(
+        "its public exponent is even, smaller than {EXPONENT_MIN} or longer than {EXPONENT_BITS_MAX} bits"
+    )]
     Exponent,
     /// A modulus that anybody can factor.
     #[error("its modulus is divisible by {factor}")]
@@ -39,9 +43,8 @@ pub(crate) fn check(modulus: &[u8], exponent: &[u8]) -> Result<(), WeakKey> {
     if !MODULUS_BITS.contains(&bits) {
         return Err(WeakKey::Size { bits });
     }
-    let exponent = trimmed(exponent);
     let value = exponent.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
-    if exponent.len() > 8 || value < EXPONENT_MIN || value.is_multiple_of(2) {
+    if self::bits(exponent) > EXPONENT_BITS_MAX || value < EXPONENT_MIN || value.is_multiple_of(2) {
         return Err(WeakKey::Exponent);
     }
     if let Some(factor) = (2..FACTOR_MAX).find(|&factor| remainder(modulus, factor) == 0) {
