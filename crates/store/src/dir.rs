@@ -11,8 +11,8 @@ use futures_core::future::BoxFuture;
 use tokio::{io::AsyncReadExt as _, task};
 
 use crate::{
-    Durability, ETag, Object, ObjectMeta, ObjectName, ObjectStore, PresignError, PresignedUrl, Publication, Put, SignedMethod,
-    StoreError, Upload, UrlSigner,
+    Durability, ETag, Object, ObjectMeta, ObjectName, ObjectStore, PresignError, PresignedUrl, Publication,
+    Put, SignedMethod, StoreError, Upload, UrlSigner,
     object_store::Source,
     publish::{publish_once, stage, sweep, sync_dir},
 };
@@ -67,7 +67,8 @@ impl DirStore {
         match &upload.0 {
             Source::Bytes(bytes) => staged.write_all(bytes).map_err(store)?,
             Source::File(path) => {
-                let mut source = File::open(path).map_err(|source| StoreError::Upload { path: path.clone(), source })?;
+                let mut source =
+                    File::open(path).map_err(|source| StoreError::Upload { path: path.clone(), source })?;
                 // Copied in the kernel where it can be, in small pieces where it cannot.
                 io::copy(&mut source, staged.as_file_mut()).map_err(store)?;
             }
@@ -82,15 +83,26 @@ impl DirStore {
 
     fn open_now(&self, name: &ObjectName) -> Result<(File, ObjectMeta), StoreError> {
         let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StoreError::NotFound { name: name.clone() },
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                StoreError::NotFound { name: name.clone() }
+            }
             _ => StoreError::Io { action: "open", name: name.clone(), source },
         };
         let file = open_no_follow(&name.below(&self.root)).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_file() { Ok((file, describe(&metadata))) } else { Err(StoreError::NotFound { name: name.clone() }) }
+        if metadata.is_file() {
+            Ok((file, describe(&metadata)))
+        } else {
+            Err(StoreError::NotFound { name: name.clone() })
+        }
     }
 
-    fn get_now(&self, name: &ObjectName, range: Option<Range<u64>>, if_match: Option<&ETag>) -> Result<Object, StoreError> {
+    fn get_now(
+        &self,
+        name: &ObjectName,
+        range: Option<Range<u64>>,
+        if_match: Option<&ETag>,
+    ) -> Result<Object, StoreError> {
         let (mut file, meta) = self.open_now(name)?;
         if if_match.is_some_and(|etag| *etag != meta.etag) {
             return Err(StoreError::Changed { name: name.clone() });
@@ -98,9 +110,15 @@ impl DirStore {
         let range = match range {
             None => 0..meta.len,
             Some(range) if range.start < range.end && range.end <= meta.len => range,
-            Some(Range { start, end }) => return Err(StoreError::Range { name: name.clone(), start, end, len: meta.len }),
+            Some(Range { start, end }) => {
+                return Err(StoreError::Range { name: name.clone(), start, end, len: meta.len });
+            }
         };
-        file.seek(SeekFrom::Start(range.start)).map_err(|source| StoreError::Io { action: "read", name: name.clone(), source })?;
+        file.seek(SeekFrom::Start(range.start)).map_err(|source| StoreError::Io {
+            action: "read",
+            name: name.clone(),
+            source,
+        })?;
         let body = Box::pin(tokio::fs::File::from_std(file).take(range.end - range.start));
         Ok(Object { meta, range, body })
     }
@@ -112,8 +130,12 @@ impl DirStore {
             _ => Ok(()),
         });
         match removed {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
-            removed => removed.map_err(|source| StoreError::Io { action: "delete", name: name.clone(), source }),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(())
+            }
+            removed => {
+                removed.map_err(|source| StoreError::Io { action: "delete", name: name.clone(), source })
+            }
         }
     }
 
@@ -130,7 +152,12 @@ impl DirStore {
     }
 
     /// Runs `work` on a thread that may block.
-    fn blocking<'a, T, F>(&self, action: &'static str, name: &'a ObjectName, work: F) -> BoxFuture<'a, Result<T, StoreError>>
+    fn blocking<'a, T, F>(
+        &self,
+        action: &'static str,
+        name: &'a ObjectName,
+        work: F,
+    ) -> BoxFuture<'a, Result<T, StoreError>>
     where
         T: Send + 'static,
         F: FnOnce(&Self, &ObjectName) -> Result<T, StoreError> + Send + 'static,
@@ -139,9 +166,9 @@ impl DirStore {
         Box::pin(async move {
             let owned = name.clone();
             // A join error means that the runtime is going down, or a panic, which is a bug: both end this call only.
-            task::spawn_blocking(move || work(&store, &owned))
-                .await
-                .unwrap_or_else(|error| Err(StoreError::Io { action, name: name.clone(), source: error.into() }))
+            task::spawn_blocking(move || work(&store, &owned)).await.unwrap_or_else(|error| {
+                Err(StoreError::Io { action, name: name.clone(), source: error.into() })
+            })
         })
     }
 }
@@ -191,7 +218,8 @@ impl ObjectStore for DirStore {
 #[cfg(unix)]
 fn describe(metadata: &Metadata) -> ObjectMeta {
     use std::os::unix::fs::MetadataExt as _;
-    let version = format!("{} {} {} {}", metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+    let version =
+        format!("{} {} {} {}", metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec());
     let digest = digest::digest(&digest::SHA256, version.as_bytes());
     let (short, _) = digest.as_ref().split_at(16);
     ObjectMeta { len: metadata.len(), etag: ETag::from_hex(&hex::encode(short)) }
@@ -242,7 +270,9 @@ mod tests {
         let content: Vec<u8> = (0..300_000_u32).map(|n| n as u8).collect();
         fs::write(&path, &content).unwrap();
 
-        let Put::Stored(meta) = store.put(&name(1), Upload::file(&path)).await.unwrap() else { panic!("the name is new") };
+        let Put::Stored(meta) = store.put(&name(1), Upload::file(&path)).await.unwrap() else {
+            panic!("the name is new")
+        };
         assert_eq!(meta.len, content.len() as u64);
         assert_eq!(store.head(&name(1)).await.unwrap(), meta);
         let object = store.get(&name(1)).await.unwrap();
@@ -250,7 +280,8 @@ mod tests {
         assert_eq!(read(object).await, content);
         let part = store.get_range(&name(1), 299_990..300_000, Some(&meta.etag)).await.unwrap();
         assert_eq!(read(part).await, content[299_990..]);
-        let mode = fs::metadata(dir.path().join("objects").join(name(1).as_str())).unwrap().permissions().mode();
+        let mode =
+            fs::metadata(dir.path().join("objects").join(name(1).as_str())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -268,7 +299,10 @@ mod tests {
         assert_eq!(read(store.get_range(&name(1), 0..10, None).await.unwrap()).await, b"0123456789");
         #[allow(clippy::reversed_empty_ranges)]
         for range in [0..11, 10..11, 5..5, 7..3, 0..u64::MAX] {
-            assert!(matches!(store.get_range(&name(1), range, None).await, Err(StoreError::Range { len: 10, .. })));
+            assert!(matches!(
+                store.get_range(&name(1), range, None).await,
+                Err(StoreError::Range { len: 10, .. })
+            ));
         }
     }
 
@@ -278,7 +312,9 @@ mod tests {
         let puts: Vec<_> = (0..16_u8)
             .map(|n| {
                 let store = store.clone();
-                tokio::spawn(async move { (n, store.put(&name(1), Upload::bytes(vec![n; 1000])).await.unwrap()) })
+                tokio::spawn(
+                    async move { (n, store.put(&name(1), Upload::bytes(vec![n; 1000])).await.unwrap()) },
+                )
             })
             .collect();
         let mut winners = Vec::new();
@@ -294,7 +330,9 @@ mod tests {
     #[tokio::test]
     async fn a_name_used_again_has_another_tag() {
         let (_dir, store) = store();
-        let Put::Stored(first) = store.put(&name(1), Upload::bytes("aaaa")).await.unwrap() else { panic!("the name is new") };
+        let Put::Stored(first) = store.put(&name(1), Upload::bytes("aaaa")).await.unwrap() else {
+            panic!("the name is new")
+        };
         store.delete(&name(1)).await.unwrap();
         store.delete(&name(1)).await.unwrap();
         assert!(matches!(store.get(&name(1)).await, Err(StoreError::NotFound { .. })));
@@ -324,7 +362,14 @@ mod tests {
         fs::write(dir.path().join("secret"), "not an object").unwrap();
         std::os::unix::fs::symlink(dir.path().join("secret"), root.join("link")).unwrap();
         fs::create_dir(root.join("dir")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            root.join("fifo"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
         for text in ["link", "dir", "fifo", "fifo/x", "absent"] {
             let name = ObjectName::parse(text).unwrap();
             assert!(store.get(&name).await.is_err(), "{text}");
@@ -343,7 +388,9 @@ mod tests {
     #[tokio::test]
     async fn signs_only_with_a_signer() {
         let (_dir, store) = store();
-        let sign = |store: DirStore| async move { store.presign_get(&name(1), UrlSigner::TTL_DEFAULT, SystemTime::UNIX_EPOCH).await };
+        let sign = |store: DirStore| async move {
+            store.presign_get(&name(1), UrlSigner::TTL_DEFAULT, SystemTime::UNIX_EPOCH).await
+        };
         assert!(matches!(sign(store.clone()).await, Err(StoreError::Presign(PresignError::NoSigner))));
         let signer = UrlSigner::new("http://127.0.0.1:1", Arc::new(SigningKey::from_bytes([7; 32]))).unwrap();
         assert!(sign(store.with_signer(signer)).await.is_ok());

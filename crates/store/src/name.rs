@@ -102,13 +102,18 @@ pub enum NameError {
     #[error("the object name is {len} bytes long; the limit is {}", ObjectName::LEN_MAX)]
     #[allow(missing_docs)]
     TooLong { len: usize },
-    #[error("the object name has {found:?} at byte {at}; allowed are A-Z a-z 0-9 . _ - and / between segments")]
+    #[error(
+        "the object name has {found:?} at byte {at}; allowed are A-Z a-z 0-9 . _ - and / between segments"
+    )]
     #[allow(missing_docs)]
     Character { found: char, at: usize },
     #[error("the object name has an empty segment at byte {at}")]
     #[allow(missing_docs)]
     EmptySegment { at: usize },
-    #[error("the object name's segment at byte {at} is {len} bytes long; the limit is {}", ObjectName::SEGMENT_LEN_MAX)]
+    #[error(
+        "the object name's segment at byte {at} is {len} bytes long; the limit is {}",
+        ObjectName::SEGMENT_LEN_MAX
+    )]
     #[allow(missing_docs)]
     LongSegment { len: usize, at: usize },
     #[error("the object name's segment at byte {at} begins with a dot")]
@@ -141,8 +146,26 @@ mod tests {
     fn attack_23_names_that_would_leave_the_root_are_refused() {
         let long = "a".repeat(1 << 20);
         for text in [
-            "", "/", "/etc/passwd", "..", ".", "data/..", "../../x", "data//x", "data/", "data/.hidden", "%2e%2e/x", "a\\..\\b",
-            "C:\\x", "a\nb", "a\0b", "\u{1b}[31m", "a b", "é", "data/\u{ff0e}\u{ff0e}/x", &long,
+            "",
+            "/",
+            "/etc/passwd",
+            "..",
+            ".",
+            "data/..",
+            "../../x",
+            "data//x",
+            "data/",
+            "data/.hidden",
+            "%2e%2e/x",
+            "a\\..\\b",
+            "C:\\x",
+            "a\nb",
+            "a\0b",
+            "\u{1b}[31m",
+            "a b",
+            "é",
+            "data/\u{ff0e}\u{ff0e}/x",
+            &long,
         ] {
             assert!(ObjectName::parse(text).is_err(), "accepted {text:?}");
         }

@@ -83,7 +83,8 @@ impl UrlSigner {
     /// [`PresignError::Base`].
     pub fn new(base: &str, key: Arc<SigningKey>) -> Result<Self, PresignError> {
         let url = Url::parse(base).map_err(|_| PresignError::Base)?;
-        let plain = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
+        let plain =
+            matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
         let anonymous = url.username().is_empty() && url.password().is_none();
         if !(plain && anonymous) {
             return Err(PresignError::Base);
@@ -96,14 +97,24 @@ impl UrlSigner {
     /// # Errors
     ///
     /// [`PresignError::Ttl`] when `ttl` is under a second or over [`UrlSigner::TTL_MAX`].
-    pub fn presign(&self, method: SignedMethod, name: &ObjectName, ttl: Duration, now: SystemTime) -> Result<PresignedUrl, PresignError> {
+    pub fn presign(
+        &self,
+        method: SignedMethod,
+        name: &ObjectName,
+        ttl: Duration,
+        now: SystemTime,
+    ) -> Result<PresignedUrl, PresignError> {
         if ttl < Duration::from_secs(1) || ttl > Self::TTL_MAX {
             return Err(PresignError::Ttl { ttl });
         }
         let expires = unix_secs(now).saturating_add(ttl.as_secs());
         let signature = hmac::sign(&self.key.mac(), to_be_signed(method, name, expires).as_bytes());
         let signature = Zeroizing::new(hex::encode(signature));
-        Ok(PresignedUrl::new(format!("{}/{name}?expires={expires}&signature={}", self.base, signature.as_str())))
+        Ok(PresignedUrl::new(format!(
+            "{}/{name}?expires={expires}&signature={}",
+            self.base,
+            signature.as_str()
+        )))
     }
 }
 
@@ -116,9 +127,16 @@ impl SigningKey {
     /// # Errors
     ///
     /// [`Rejected`]. It is for the server's own log: strangers get one answer for all of it.
-    pub fn verify(&self, method: SignedMethod, name: &ObjectName, query: &str, now: SystemTime) -> Result<(), Rejected> {
+    pub fn verify(
+        &self,
+        method: SignedMethod,
+        name: &ObjectName,
+        query: &str,
+        now: SystemTime,
+    ) -> Result<(), Rejected> {
         let (expires, signature) = parse_query(query).ok_or(Rejected::Malformed)?;
-        hmac::verify(&self.mac(), to_be_signed(method, name, expires).as_bytes(), &signature).map_err(|_| Rejected::Signature)?;
+        hmac::verify(&self.mac(), to_be_signed(method, name, expires).as_bytes(), &signature)
+            .map_err(|_| Rejected::Signature)?;
         if unix_secs(now) >= expires { Err(Rejected::Expired) } else { Ok(()) }
     }
 }
@@ -162,7 +180,8 @@ fn parse_query(query: &str) -> Option<(u64, [u8; 32])> {
     let mut signature = [0; 32];
     hex::decode_to_slice(signature_text, &mut signature).ok()?;
     // `parse` takes "+5" and "05", and hex takes capitals: one URL, one spelling.
-    let canonical = expires.to_string() == expires_text && !signature_text.contains(|c: char| c.is_ascii_uppercase());
+    let canonical =
+        expires.to_string() == expires_text && !signature_text.contains(|c: char| c.is_ascii_uppercase());
     canonical.then_some((expires, signature))
 }
 
@@ -189,7 +208,8 @@ mod tests {
 
     fn signed(ttl_secs: u64) -> String {
         let signer = UrlSigner::new("http://127.0.0.1:8080/", key()).unwrap();
-        let url = signer.presign(SignedMethod::Get, &name(), Duration::from_secs(ttl_secs), at(1000)).unwrap();
+        let url =
+            signer.presign(SignedMethod::Get, &name(), Duration::from_secs(ttl_secs), at(1000)).unwrap();
         url.expose().to_owned()
     }
 
@@ -209,7 +229,13 @@ mod tests {
     #[test]
     fn lives_until_the_second_it_expires() {
         let url = signed(1800);
-        for (now, expected) in [(0, Ok(())), (1000, Ok(())), (2799, Ok(())), (2800, Err(Rejected::Expired)), (u64::MAX / 4, Err(Rejected::Expired))] {
+        for (now, expected) in [
+            (0, Ok(())),
+            (1000, Ok(())),
+            (2799, Ok(())),
+            (2800, Err(Rejected::Expired)),
+            (u64::MAX / 4, Err(Rejected::Expired)),
+        ] {
             assert_eq!(key().verify(SignedMethod::Get, &name(), query(&url), at(now)), expected, "at {now}");
         }
     }
@@ -234,7 +260,10 @@ mod tests {
             let mut bad = url.clone().into_bytes();
             bad[at_digit] = if bad[at_digit] == b'0' { b'1' } else { b'0' };
             let bad = String::from_utf8(bad).unwrap();
-            assert_eq!(key().verify(SignedMethod::Get, &name(), query(&bad), at(1000)), Err(Rejected::Signature));
+            assert_eq!(
+                key().verify(SignedMethod::Get, &name(), query(&bad), at(1000)),
+                Err(Rejected::Signature)
+            );
         }
     }
 
@@ -256,7 +285,11 @@ mod tests {
             q.replace("signature=", "signature=0x"),
             format!("{expires}&signature={}", signature["signature=".len()..].to_uppercase()),
         ] {
-            assert_eq!(key().verify(SignedMethod::Get, &name(), &bad, at(1000)), Err(Rejected::Malformed), "{bad}");
+            assert_eq!(
+                key().verify(SignedMethod::Get, &name(), &bad, at(1000)),
+                Err(Rejected::Malformed),
+                "{bad}"
+            );
         }
     }
 
@@ -272,7 +305,9 @@ mod tests {
 
     #[test]
     fn bases_that_would_break_the_url_are_refused() {
-        for base in ["", "files.example", "ftp://x", "http://x/?a", "http://x/#a", "http://u@x/", "http://u:p@x/"] {
+        for base in
+            ["", "files.example", "ftp://x", "http://x/?a", "http://x/#a", "http://u@x/", "http://u:p@x/"]
+        {
             assert_eq!(UrlSigner::new(base, key()).unwrap_err(), PresignError::Base, "{base}");
         }
     }

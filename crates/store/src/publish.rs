@@ -67,7 +67,9 @@ pub fn publish_once(staged: NamedTempFile, target: &Path, durability: Durability
     }
     match staged.persist_noclobber(target) {
         Ok(_published) => {}
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(Publication::AlreadyThere),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            return Ok(Publication::AlreadyThere);
+        }
         Err(error) => return Err(error.error),
     }
     if durability == Durability::Synced {
@@ -89,7 +91,11 @@ pub fn sweep(dir: &Path) -> io::Result<u64> {
         let entry = entry?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && entry.file_type()?.is_file() && remove_if_abandoned(&entry.path())? {
+        if name.starts_with(PREFIX)
+            && name.ends_with(SUFFIX)
+            && entry.file_type()?.is_file()
+            && remove_if_abandoned(&entry.path())?
+        {
             removed += 1;
         }
     }
@@ -102,7 +108,8 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 }
 
 fn remove_if_abandoned(path: &Path) -> io::Result<bool> {
-    let absent_is_fine = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(false) } else { Err(error) };
+    let absent_is_fine =
+        |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(false) } else { Err(error) };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) => return absent_is_fine(error),
@@ -126,8 +133,10 @@ mod tests {
     use super::*;
 
     fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -136,7 +145,8 @@ mod tests {
     fn publishes_once_and_leaves_no_second_file() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("out.csv");
-        for (content, expected) in [("first", Publication::Published), ("second", Publication::AlreadyThere)] {
+        for (content, expected) in [("first", Publication::Published), ("second", Publication::AlreadyThere)]
+        {
             let mut staged = stage(dir.path()).unwrap();
             staged.write_all(content.as_bytes()).unwrap();
             assert_eq!(publish_once(staged, &target, Durability::Synced).unwrap(), expected);
@@ -196,7 +206,11 @@ mod tests {
                     })
                 })
                 .collect();
-            runs.into_iter().map(|run| run.join().unwrap()).filter(|(_, p)| *p == Publication::Published).map(|(n, _)| n).collect()
+            runs.into_iter()
+                .map(|run| run.join().unwrap())
+                .filter(|(_, p)| *p == Publication::Published)
+                .map(|(n, _)| n)
+                .collect()
         });
         assert_eq!(winners.len(), 1);
         assert_eq!(fs::read_to_string(&target).unwrap(), winners[0].to_string());

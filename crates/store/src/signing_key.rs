@@ -48,7 +48,10 @@ impl SigningKey {
         };
         // Published or not, the file that is there now is the one everybody uses.
         let _ = publish().map_err(|source| SigningKeyError::Create { path: path.to_owned(), source })?;
-        Self::load(path)?.ok_or_else(|| SigningKeyError::Read { path: path.to_owned(), source: io::ErrorKind::NotFound.into() })
+        Self::load(path)?.ok_or_else(|| SigningKeyError::Read {
+            path: path.to_owned(),
+            source: io::ErrorKind::NotFound.into(),
+        })
     }
 
     pub(crate) fn mac(&self) -> hmac::Key {
@@ -120,7 +123,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("url.key");
         let keys: Vec<[u8; 32]> = std::thread::scope(|scope| {
-            let runs: Vec<_> = (0..8).map(|_| scope.spawn(|| *SigningKey::load_or_create(&path).unwrap().0)).collect();
+            let runs: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| *SigningKey::load_or_create(&path).unwrap().0)).collect();
             runs.into_iter().map(|run| run.join().unwrap()).collect()
         });
         assert_ne!(keys[0], [0; 32]);
@@ -140,6 +144,9 @@ mod tests {
         }
         fs::write(&path, [1; 32]).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(SigningKey::load_or_create(&path), Err(SigningKeyError::Shared { mode: 0o640, .. })));
+        assert!(matches!(
+            SigningKey::load_or_create(&path),
+            Err(SigningKeyError::Shared { mode: 0o640, .. })
+        ));
     }
 }
