@@ -1,5 +1,7 @@
 //! A server that answers each connection as a script says, and remembers what it was asked.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -17,7 +19,7 @@ use waxwing_store::{
 
 /// What a [`Peer`] does with one connection, after it read the request's head.
 #[derive(Clone)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Sends this and hangs up.
     Send(Vec<u8>),
     /// Sends this, then nothing, and stays connected.
@@ -29,20 +31,20 @@ pub enum Answer {
 }
 
 /// `status line + headers + blank line + body`; `headers` end in `\r\n` each.
-pub fn answer(status: &str, headers: &str, body: &[u8]) -> Answer {
+pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Answer {
     let mut bytes = format!("HTTP/1.1 {status}\r\n{headers}\r\n").into_bytes();
     bytes.extend_from_slice(body);
     Answer::Send(bytes)
 }
 
-pub struct Peer {
-    pub addr: SocketAddr,
+pub(crate) struct Peer {
+    pub(crate) addr: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Peer {
     /// Answers the n-th connection with the n-th answer; later ones with the last.
-    pub async fn start(script: Vec<Answer>) -> Self {
+    pub(crate) async fn start(script: Vec<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -62,16 +64,16 @@ impl Peer {
     }
 
     /// One that must not be reached: see [`Peer::requests`].
-    pub async fn canary() -> Self {
+    pub(crate) async fn canary() -> Self {
         Self::start(vec![answer("200 OK", "Content-Length: 6\r\n", b"canary")]).await
     }
 
-    pub fn url(&self, path_and_query: &str) -> String {
+    pub(crate) fn url(&self, path_and_query: &str) -> String {
         format!("http://{}{path_and_query}", self.addr)
     }
 
     /// Request heads so far, one for each connection; empty for one that sent none.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -99,7 +101,7 @@ async fn serve(mut socket: TcpStream, answer: Option<Answer>, seen: Arc<Mutex<Ve
             return;
         }
         Answer::Stall(_) => (&[], Duration::from_millis(5)),
-        Answer::Drip(_) => (&[b'.'], Duration::from_millis(5)),
+        Answer::Drip(_) => (b".", Duration::from_millis(5)),
         Answer::Flood(_) => (&[b'.'; 65536], Duration::ZERO),
     };
     while socket.write_all(piece).await.is_ok() {
@@ -108,7 +110,7 @@ async fn serve(mut socket: TcpStream, answer: Option<Answer>, seen: Arc<Mutex<Ve
 }
 
 /// Patient enough for a busy machine, quick enough for tests.
-pub fn limits() -> DownloadLimits {
+pub(crate) fn limits() -> DownloadLimits {
     DownloadLimits {
         bytes_max: 1 << 20,
         connect: Duration::from_secs(5),
@@ -121,7 +123,7 @@ pub fn limits() -> DownloadLimits {
 }
 
 /// A downloader that may reach `peer` and nothing else.
-pub fn downloader(peer: &Peer, limits: DownloadLimits) -> Downloader {
+pub(crate) fn downloader(peer: &Peer, limits: DownloadLimits) -> Downloader {
     let policy = UrlPolicy::default().allow(&peer.url("/"), Reach::Loopback).unwrap();
     Downloader::new(policy, limits).unwrap()
 }
