@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Small data and 3 rounds, printed and not written: to see that everything runs
     #[arg(long)]
     quick: bool,
+    /// How many small files; the report wants the default, a hurried look does with fewer
+    #[arg(long, default_value_t = FULL.files, value_parser = clap::value_parser!(u32).range(1..=FULL.files as i64))]
+    files: u32,
     /// Only the payloads and tools whose names hold one of these words (waxwing always runs)
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -50,7 +53,10 @@ struct Sizes {
 
 /// Runs every contest and writes the report.
 pub(crate) fn main(args: &Args) -> Result<()> {
-    let (sizes, rounds) = if args.quick { (QUICK, QUICK_ROUNDS) } else { (FULL, args.rounds) };
+    let (sizes, rounds) = match args.quick {
+        true => (QUICK, QUICK_ROUNDS),
+        false => (Sizes { files: args.files, ..FULL }, args.rounds),
+    };
     run(cargo().args(["build", "--release", "--locked", "--package", "waxwing-cli"]))?;
     let peers = peers::for_bench()?;
     let folder = Scratch::new(args.dir.as_deref(), &sizes)?;
@@ -62,7 +68,8 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         Contest { entrants: tools::many_files(&keys, &many), payload: many },
     ];
     let start = Instant::now();
-    let mut text = report::head(&machine::describe(), &keys.versions()?, &folder.0, rounds);
+    let floor = measure::measure(&folder.0, &["true".into()])?;
+    let mut text = report::head(&machine::describe(), &keys.versions()?, &folder.0, rounds, floor);
     for mut contest in contests {
         if contest.keep_only(&args.only) {
             let results = contest.hold(rounds)?;

@@ -13,7 +13,8 @@ pub(crate) struct Args {
     secs: u32,
 }
 
-/// Fuzzes; new inputs that reach new code are added to the target's corpus folder.
+/// Fuzzes. New inputs that reach new code are kept in `fuzz/found/`, which git ignores; what is worth keeping is
+/// copied into `fuzz/corpus/` by hand.
 pub(crate) fn main(args: &Args) -> Result<()> {
     let targets = targets()?;
     let chosen: Vec<&String> =
@@ -24,9 +25,13 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let cargo_fuzz = peers::cargo_fuzz()?;
     for target in chosen {
         let limits = [format!("-max_total_time={}", args.secs), format!("-rss_limit_mb={RSS_MAX_MIB}")];
+        let found = root().join("fuzz/found").join(target);
+        std::fs::create_dir_all(&found).map_err(Error::file("create", &found))?;
         let mut command = at_root(&cargo_fuzz);
         // Sanitizers are unstable options of rustc; this lets the stable toolchain take them, for this build alone.
-        command.env("RUSTC_BOOTSTRAP", "1").args(["run", target, "--"]).args(limits);
+        command.env("RUSTC_BOOTSTRAP", "1").args(["run", target]);
+        // libFuzzer writes into the first folder and only reads the second.
+        command.arg(found).arg(root().join("fuzz/corpus").join(target)).arg("--").args(limits);
         run(&mut command)?;
     }
     Ok(())

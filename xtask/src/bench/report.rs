@@ -7,7 +7,13 @@ use super::contest::{Contest, Samples};
 use super::measure::Sample;
 
 /// What precedes the tables.
-pub(super) fn head(machine: &[String], versions: &[String], folder: &Path, rounds: u32) -> String {
+pub(super) fn head(
+    machine: &[String],
+    versions: &[String],
+    folder: &Path,
+    rounds: u32,
+    floor: Sample,
+) -> String {
     let place = if folder.starts_with(super::MEMORY_FOLDER) { "in memory (tmpfs)" } else { "on disk" };
     let mut text = format!(
         "# Benchmarks\n\n\
@@ -15,8 +21,9 @@ pub(super) fn head(machine: &[String], versions: &[String], folder: &Path, round
          In each of {rounds} rounds every tool seals and opens the same random bytes once, one after the other, every\n\
          other round in reverse order. The ratio compares a tool's time with Waxwing's **in the same round**: 2.00 means\n\
          that the tool took twice as long. Shown is the median, in brackets the smallest and the largest. Peak memory is the\n\
-         largest resident set of any one process of the tool in any round; a few MiB of it are the floor of the\n\
-         measurement. The data lies {place}. What came out in the first round was compared with what went in.\n\n"
+         largest resident set of any one process of the tool in any round; the command `true` has {:.1} MiB by the same\n\
+         measure, so smaller values cannot be seen. The data lies {place}. What came out in the first round was compared with what went in.\n\n",
+        mib(floor.peak_kib)
     );
     for line in machine.iter().chain(versions) {
         let _ = writeln!(text, "- {line}");
@@ -50,9 +57,13 @@ pub(super) fn tables(contest: &Contest, results: &[Samples]) -> String {
 fn row(name: &str, len: u64, samples: &[Sample], reference: &[Sample]) -> String {
     let times = Spread::of(samples.iter().map(|sample| sample.secs));
     let ratios = Spread::of(samples.iter().zip(reference).map(|(sample, other)| sample.secs / other.secs));
-    let peak_mib = samples.iter().map(|sample| sample.peak_kib).max().unwrap_or(0) as f64 / 1024.0;
+    let peak_mib = mib(samples.iter().map(|sample| sample.peak_kib).max().unwrap_or(0));
     let mib_per_sec = len as f64 / f64::from(1 << 20) / times.median;
-    format!("| {name} | {times:.3} | {mib_per_sec:.0} | {ratios:.2} | {peak_mib:.1} |")
+    format!("| {name} | {times:.3} | {mib_per_sec:.1} | {ratios:.2} | {peak_mib:.1} |")
+}
+
+fn mib(kib: i64) -> f64 {
+    kib as f64 / 1024.0
 }
 
 /// The middle of some numbers and how far they lie apart.
@@ -109,7 +120,7 @@ mod test {
         let waxwing = [sample(1.0), sample(2.0), sample(1.0)];
         assert_eq!(
             row("tool", 3 << 20, &tool, &waxwing),
-            "| tool | 3.000 (2.000–8.000) | 1 | 3.00 (2.00–4.00) | 2.0 |"
+            "| tool | 3.000 (2.000–8.000) | 1.0 | 3.00 (2.00–4.00) | 2.0 |"
         );
     }
 }

@@ -331,7 +331,7 @@ fn fill(
 const GPG_NOTE: &str =
     "one RSA-3072 recipient, AES-256 in OpenPGP's CFB with a SHA-1 integrity check, no compression";
 const NODE_NOTE: &str = "node:crypto, streamed: one-shot AES-256-GCM, RSA-3072 with OAEP-SHA-256, like `waxwing record`; \
-     decrypts into a hidden file and renames it once the tag has verified";
+     decrypts beside the target and renames it once the tag has verified";
 
 /// A key and IV for `openssl enc`, which takes them on its command line. They protect random bytes.
 const ENC_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
