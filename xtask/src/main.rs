@@ -41,6 +41,8 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        // The count of steps is to be the last line; the steps have said what failed.
+        Err(command::Error::Steps) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {}", command::chain(&error));
             ExitCode::FAILURE

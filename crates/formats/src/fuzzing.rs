@@ -23,7 +23,8 @@ pub fn record_json(bytes: &[u8]) {
         for spelling in [Spelling::Job, Spelling::Provider, Spelling::Inline] {
             let json = record.to_json(spelling);
             if json.len() <= RECORD_LEN_MAX {
-                let (again, tolerated) = Record::decode(json.as_bytes(), Reading::Strict).expect("our own spelling");
+                let (again, tolerated) =
+                    Record::decode(json.as_bytes(), Reading::Strict).expect("our own spelling");
                 assert_eq!((again, tolerated.len()), (record.clone(), 0));
             }
         }
