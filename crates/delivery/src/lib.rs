@@ -61,6 +61,7 @@
 mod agent;
 mod clock;
 mod failure;
+pub mod fuzzing;
 mod job;
 mod ledger;
 mod memory;

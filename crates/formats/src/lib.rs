@@ -11,10 +11,13 @@
 //! | [`scheme`] | how a record's content was encrypted and its key wrapped, as one value |
 //! | [`names`] | the ids of files, agents, jobs, workers and keys |
 //! | [`base64`] | the spellings of base64 that partners send |
+//!
+//! [`fuzzing`] and [`codec::laws`] are for tests and fuzzers.
 
 pub mod base64;
 pub mod codec;
 pub mod envelope;
+pub mod fuzzing;
 pub mod names;
 pub mod record;
 pub mod scheme;

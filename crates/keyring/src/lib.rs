@@ -5,6 +5,7 @@
 //! private keys of the record scheme, chosen by key id and never tried in turn.
 
 mod error;
+pub mod fuzzing;
 mod kek;
 mod keyring;
 mod local;

@@ -1,0 +1,230 @@
+//! A contest: the same payload sealed and opened by several tools, in turn, round after round.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read};
+use std::path::{Path, PathBuf};
+
+use waxwing_testkit::seeded::Seeded;
+
+use super::measure::{Sample, measure};
+use crate::command::{Error, Result, at_root, capture};
+
+/// The tools that take part, the reference first, and what they work on.
+pub(super) struct Contest {
+    pub(super) payload: Payload,
+    pub(super) entrants: Vec<Entrant>,
+}
+
+/// A tool and how it is used.
+pub(super) struct Entrant {
+    pub(super) name: &'static str,
+    /// What a reader must know to compare fairly.
+    pub(super) note: &'static str,
+    pub(super) seal: Run,
+    pub(super) open: Run,
+    /// Where `open` leaves the plaintext: a file, or a folder of files with their own names.
+    pub(super) opened: PathBuf,
+    /// What is removed after each round, where it was made.
+    pub(super) leftovers: Vec<PathBuf>,
+}
+
+/// A command whose time counts, after others whose time does not.
+#[derive(Default)]
+pub(super) struct Run {
+    pub(super) before: Vec<Vec<OsString>>,
+    pub(super) command: Vec<OsString>,
+}
+
+/// The samples of one entrant, one a round.
+#[derive(Default)]
+pub(super) struct Samples {
+    pub(super) seal: Vec<Sample>,
+    pub(super) open: Vec<Sample>,
+}
+
+impl Contest {
+    /// Drops the entrants that no word of `only` names; returns whether any is left beside the reference.
+    pub(super) fn keep_only(&mut self, only: &[String]) -> bool {
+        if only.iter().any(|word| self.payload.name.contains(word.as_str())) || only.is_empty() {
+            return true;
+        }
+        let mut first = true;
+        self.entrants.retain(|entrant| {
+            std::mem::take(&mut first) || only.iter().any(|word| entrant.name.contains(word.as_str()))
+        });
+        self.entrants.len() > 1
+    }
+
+    /// Lets every entrant seal and open once a round. Every other round goes backwards, so that a machine which
+    /// grows slower favours nobody. The first round's plaintexts are compared with the payload.
+    pub(super) fn hold(&self, rounds: u32) -> Result<Vec<Samples>> {
+        let mut samples: Vec<Samples> = self.entrants.iter().map(|_| Samples::default()).collect();
+        for round in 0..rounds {
+            let mut order: Vec<usize> = (0..self.entrants.len()).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for index in order {
+                let entrant = &self.entrants[index];
+                let seal = self.take(&entrant.seal)?;
+                let open = self.take(&entrant.open)?;
+                if round == 0 {
+                    self.payload.compare(entrant.name, &entrant.opened)?;
+                }
+                entrant.leftovers.iter().try_for_each(|path| remove(path))?;
+                println!(
+                    "{} round {}: {:24} seal {:8.3} s  open {:8.3} s",
+                    self.payload.name,
+                    round + 1,
+                    entrant.name,
+                    seal.secs,
+                    open.secs
+                );
+                samples[index].seal.push(seal);
+                samples[index].open.push(open);
+            }
+        }
+        Ok(samples)
+    }
+
+    fn take(&self, run: &Run) -> Result<Sample> {
+        for command in &run.before {
+            let (program, arguments) = command.split_first().expect("a command has a program");
+            capture(at_root(program).args(arguments))?;
+        }
+        measure(&self.payload.folder, &run.command)
+    }
+}
+
+/// What is sealed: random bytes, which no tool can compress, in one file or in many.
+pub(super) struct Payload {
+    pub(super) name: String,
+    /// For the payload and all that is made from it.
+    pub(super) folder: PathBuf,
+    /// The file, or the folder that holds the files.
+    pub(super) plain: PathBuf,
+    pub(super) len: u64,
+}
+
+impl Payload {
+    /// One file of `len` bytes.
+    pub(super) fn one_file(folder: &Path, len: u64) -> Result<Self> {
+        fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
+        let plain = folder.join("plain");
+        write_seeded(&plain, 1, len)?;
+        Ok(Self { name: format!("one file of {} MiB", len >> 20), folder: folder.into(), plain, len })
+    }
+
+    /// `files` files of `each` bytes.
+    pub(super) fn many_files(folder: &Path, files: u32, each: u64) -> Result<Self> {
+        let plain = folder.join("plain");
+        fs::create_dir_all(&plain).map_err(Error::file("create", &plain))?;
+        for number in 0..files {
+            write_seeded(&plain.join(format!("{number:05}")), u64::from(number) + 2, each)?;
+        }
+        let name = format!("{files} files of {} KiB", each >> 10);
+        Ok(Self { name, folder: folder.into(), plain, len: u64::from(files) * each })
+    }
+
+    /// Fails unless `opened` holds what the payload holds.
+    fn compare(&self, tool: &str, opened: &Path) -> Result<()> {
+        let pairs = if self.plain.is_dir() {
+            let names = fs::read_dir(&self.plain).map_err(Error::file("list", &self.plain))?;
+            names.flatten().map(|entry| (entry.path(), opened.join(entry.file_name()))).collect()
+        } else {
+            vec![(self.plain.clone(), opened.to_path_buf())]
+        };
+        for (plain, opened) in pairs {
+            if !same(&plain, &opened).map_err(Error::file("compare", &opened))? {
+                let what = format!("{} is not what was sealed", opened.display());
+                return Err(Error::Unexpected { command: tool.into(), what });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_seeded(path: &Path, seed: u64, len: u64) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let mut file = BufWriter::with_capacity(BUFFER_LEN, File::create(path)?);
+        io::copy(&mut BufReader::with_capacity(BUFFER_LEN, Seeded::new(seed)).take(len), &mut file)?;
+        file.into_inner()?.sync_all()
+    };
+    write().map_err(Error::file("write", path))
+}
+
+fn same(one: &Path, other: &Path) -> io::Result<bool> {
+    if fs::metadata(one)?.len() != fs::metadata(other)?.len() {
+        return Ok(false);
+    }
+    let (mut one, mut other) = (File::open(one)?, File::open(other)?);
+    let (mut a, mut b) = (vec![0; BUFFER_LEN], vec![0; BUFFER_LEN]);
+    loop {
+        let len = one.read(&mut a)?;
+        if len == 0 {
+            return Ok(true);
+        }
+        other.read_exact(&mut b[..len])?;
+        if a[..len] != b[..len] {
+            return Ok(false);
+        }
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let outcome = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Small, so that this process stays small: see [`Sample::peak_kib`].
+const BUFFER_LEN: usize = 64 << 10;
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("waxwing-contest-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn a_plaintext_that_differs_is_noticed() {
+        let folder = scratch("differs");
+        let payload = Payload::many_files(&folder, 3, 100).unwrap();
+        payload.compare("itself", &payload.plain).unwrap();
+        let opened = folder.join("opened");
+        fs::create_dir(&opened).unwrap();
+        for name in ["00000", "00001", "00002"] {
+            fs::copy(payload.plain.join(name), opened.join(name)).unwrap();
+        }
+        payload.compare("a copy", &opened).unwrap();
+        fs::write(opened.join("00001"), [0; 100]).unwrap();
+        let error = payload.compare("a bad copy", &opened).unwrap_err();
+        assert!(error.to_string().contains("00001"), "{error}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn only_keeps_the_reference() {
+        let entrant = |name| Entrant {
+            name,
+            note: "",
+            seal: Run::default(),
+            open: Run::default(),
+            opened: PathBuf::new(),
+            leftovers: Vec::new(),
+        };
+        let mut contest = Contest {
+            payload: Payload { name: "one file".into(), folder: "".into(), plain: "".into(), len: 0 },
+            entrants: ["waxwing", "cp", "age", "rage"].into_iter().map(entrant).collect(),
+        };
+        assert!(contest.keep_only(&["one".into()]) && contest.entrants.len() == 4);
+        assert!(contest.keep_only(&["cp".into()]));
+        assert_eq!(contest.entrants.iter().map(|e| e.name).collect::<Vec<_>>(), ["waxwing", "cp"]);
+        assert!(!contest.keep_only(&["none".into()]));
+    }
+}
