@@ -1,9 +1,12 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 
 use crate::commands;
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
+use crate::home::Home;
 
 /// Seals files so that only the holders of chosen keys can read them, and delivers them.
 #[derive(Debug, Parser)]
@@ -12,6 +15,9 @@ pub(crate) struct Cli {
     /// Show no progress
     #[arg(long, global = true)]
     quiet: bool,
+    /// Where agents, jobs and objects are kept [default: the platform's folder for data]
+    #[arg(long, global = true, value_name = "DIR", env = "WAXWING_HOME", hide_env_values = true)]
+    home: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -22,15 +28,32 @@ enum Command {
     Seal(commands::seal::Args),
     Open(commands::open::Args),
     Inspect(commands::inspect::Args),
+    Agent(commands::agent::Args),
+    Deliver(commands::deliver::Args),
+    Jobs(commands::jobs::Args),
+    Worker(commands::worker::Args),
+    Serve(commands::serve::Args),
+    Demo(commands::demo::Args),
+    Completions(commands::completions::Args),
+    Man(commands::completions::ManArgs),
 }
 
 impl Cli {
     pub(crate) fn run(self) -> Outcome {
+        let home = || -> Result<Home, Failure> { Home::open(self.home.as_deref()) };
         match self.command {
             Command::Keygen(args) => commands::keygen::run(args),
             Command::Seal(args) => commands::seal::run(args, self.quiet),
             Command::Open(args) => commands::open::run(args, self.quiet),
             Command::Inspect(args) => commands::inspect::run(args),
+            Command::Agent(args) => commands::agent::run(args, &home()?),
+            Command::Deliver(args) => commands::deliver::run(args, &home()?, self.quiet),
+            Command::Jobs(args) => commands::jobs::run(args, &home()?),
+            Command::Worker(args) => commands::worker::run(args, &home()?),
+            Command::Serve(args) => commands::serve::run(args, &home()?),
+            Command::Demo(args) => commands::demo::run(args),
+            Command::Completions(args) => commands::completions::run(args),
+            Command::Man(args) => commands::completions::run_man(args),
         }
     }
 }

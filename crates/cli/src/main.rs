@@ -7,13 +7,17 @@ mod args;
 mod commands;
 mod exit;
 mod files;
+mod home;
 mod keys;
 mod progress;
 mod scheme;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+
+use crate::exit::{Failure, Outcome};
 
 fn main() -> ExitCode {
     protect_memory();
@@ -29,4 +33,11 @@ fn protect_memory() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = setrlimit(Resource::Core, none);
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// Writes data to standard output. A reader that has gone ends the command quietly.
+fn print(text: &str) -> Outcome {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|err| Failure::io("cannot write to standard output", err))
 }

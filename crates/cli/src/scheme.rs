@@ -38,7 +38,7 @@ enum TagArg {
 impl SchemeArgs {
     /// Whether the caller consents to legacy schemes.
     pub(crate) fn legacy(&self) -> Legacy {
-        if self.legacy { Legacy::Accepted } else { Legacy::Refused }
+        legacy_from(self.legacy)
     }
 
     /// The scheme to write: what is not said is the default.
@@ -57,9 +57,14 @@ impl SchemeArgs {
         }
     }
 
+    /// Whether the scheme was said, in part at least.
+    pub(crate) fn is_stated(&self) -> bool {
+        self.wrap.is_some() || self.cipher.is_some() || self.tag.is_some()
+    }
+
     /// Whether any of the options was given.
     pub(crate) fn is_used(&self) -> bool {
-        self.wrap.is_some() || self.cipher.is_some() || self.tag.is_some() || self.legacy
+        self.is_stated() || self.legacy
     }
 
     fn scheme(&self, wrap: Wrap, cipher: Cipher) -> Result<Scheme, Failure> {
@@ -72,6 +77,11 @@ impl SchemeArgs {
         };
         Ok(Scheme { wrap, cipher, tag })
     }
+}
+
+/// The consent that `--legacy` gives.
+pub(crate) fn legacy_from(flag: bool) -> Legacy {
+    if flag { Legacy::Accepted } else { Legacy::Refused }
 }
 
 /// Options of reading a record.

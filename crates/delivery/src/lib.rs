@@ -55,7 +55,8 @@
 //!   plaintext. Whoever can write to it can swap an agent's public key: check the key against a fingerprint that came
 //!   another way.
 //!
-//! This crate does not download, open or publish, reads no clock and draws no random numbers. [`JobView`] documents the
+//! Feature `worker` adds [`worker`](crate::worker), which downloads, opens and publishes. Nothing else here does I/O but the
+//! ledgers, and nothing at all reads a clock or draws random numbers. [`JobView`] documents the
 //! JSON that commands print.
 
 mod agent;
@@ -69,6 +70,8 @@ mod policy;
 mod record;
 mod sqlite;
 mod view;
+#[cfg(feature = "worker")]
+pub mod worker;
 
 pub use agent::{Agent, AgentError, AgentEvent, AgentKey, KEYS_MAX, KeyStatus, PEM_LEN_MAX, SCHEME_LEN_MAX};
 pub use clock::UnixMillis;

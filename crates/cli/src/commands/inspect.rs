@@ -13,7 +13,7 @@ use waxwing_formats::scheme::{Scheme, Wrap};
 use waxwing_keyring::describe;
 
 use crate::exit::{Code, Failure, Outcome};
-use crate::files;
+use crate::{files, print};
 
 /// Show what a file is, for whom it was sealed, and what that protects; needs no key
 #[derive(Debug, clap::Args)]
@@ -36,13 +36,6 @@ pub(crate) fn run(args: Args) -> Outcome {
         true => print(&format!("{:#}\n", seen.to_json())),
         false => print(&seen.to_text()),
     }
-}
-
-fn print(text: &str) -> Outcome {
-    use std::io::Write as _;
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|err| Failure::io("cannot write to standard output", err))
 }
 
 /// What was found, in the order in which it is shown.
