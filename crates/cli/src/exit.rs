@@ -22,8 +22,6 @@ pub(crate) enum Code {
     Refused = 6,
     /// A file, agent or job that was named is not there.
     NotFound = 7,
-    /// A server could not be reached, or answered with an error.
-    Network = 8,
 }
 
 /// A command's failure: what failed on which input, why, and what to do.

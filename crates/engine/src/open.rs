@@ -178,7 +178,7 @@ fn open_stream(
     sink: &mut (dyn Write + Send),
     work: &Work<'_>,
 ) -> Result<u64, Error> {
-    if let Some(len) = input.len() {
+    if let Some(len) = input.known_len() {
         work.observer.total(len.saturating_sub(offset));
     }
     let mut source = match input {

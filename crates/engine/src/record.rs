@@ -41,7 +41,7 @@ pub fn seal_record(
     let (encryptor, key, iv) = Encryptor::new(scheme, random)?;
     let Scheme { wrap, tag: place, .. } = scheme.scheme();
     let wrapped_key = wrap_content_key(recipient, wrap, &key).map_err(Error::RecordKey)?;
-    if let Some(len) = input.len() {
+    if let Some(len) = input.known_len() {
         work.observer.total(len);
     }
     let mut source = input.into_stream();
@@ -205,7 +205,7 @@ impl<'a> Ciphertext<'a> {
     /// Compares the digest of all `len` bytes of the file, an appended tag included.
     fn check_digest(&self, len: u64, expected: &[u8; 32]) -> Result<(), Error> {
         let mut hasher = Sha256Writer::new(io::sink());
-        let copied = io::copy(&mut self.from_start(len)?, &mut hasher).map_err(Error::input)?;
+        let copied = io::copy(&mut self.front(len)?, &mut hasher).map_err(Error::input)?;
         if copied != len {
             return Err(Error::InputChanged);
         }
@@ -213,7 +213,7 @@ impl<'a> Ciphertext<'a> {
         constant_time::verify_slices_are_equal(&hasher.finish(), expected).map_err(|_| Error::DigestMismatch)
     }
 
-    fn from_start(&self, len: u64) -> Result<impl Read + use<'a>, Error> {
+    fn front(&self, len: u64) -> Result<impl Read + use<'a>, Error> {
         let mut file = self.file;
         file.seek(SeekFrom::Start(0)).map_err(Error::input)?;
         Ok(file.take(len))
@@ -222,7 +222,7 @@ impl<'a> Ciphertext<'a> {
     /// Reads everything once and throws the plaintext away. Returns what identifies each piece.
     fn verify(&self, mut decryptor: Decryptor, work: &Work<'_>) -> Result<Fingerprints, Error> {
         let mut fingerprints = Fingerprints::new()?;
-        let mut source = self.from_start(self.len)?;
+        let mut source = self.front(self.len)?;
         let mut input = vec![0; PAIR_LEN];
         let mut scratch = Zeroizing::new(vec![0; PAIR_LEN + SLACK_LEN]);
         let mut left = self.len;
@@ -248,7 +248,7 @@ impl<'a> Ciphertext<'a> {
         sink: &mut (dyn Write + Send),
         work: &Work<'_>,
     ) -> Result<u64, Error> {
-        let mut source = self.from_start(self.len)?;
+        let mut source = self.front(self.len)?;
         let mut decryptor = Some(decryptor);
         let (mut index, mut read, mut plaintext_len) = (0, 0, 0);
         pump(&mut source, sink, work, Pair::new, |pair, len, last| {

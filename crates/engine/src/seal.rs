@@ -52,7 +52,7 @@ pub fn seal(
     random: &dyn Random,
     work: &Work<'_>,
 ) -> Result<Sealed, Error> {
-    if let Some(len @ PLAINTEXT_LEN_MAX..) = input.len()
+    if let Some(len @ PLAINTEXT_LEN_MAX..) = input.known_len()
         && len > PLAINTEXT_LEN_MAX
     {
         return Err(Error::TooLong { limit: PLAINTEXT_LEN_MAX });
@@ -129,7 +129,7 @@ fn seal_stream(
     mut sink: &mut (dyn Write + Send),
     work: &Work<'_>,
 ) -> Result<u64, Error> {
-    if let Some(len) = input.len() {
+    if let Some(len) = input.known_len() {
         work.observer.total(len);
     }
     write_all(&mut sink, &mut [IoSlice::new(front)]).map_err(Error::output)?;

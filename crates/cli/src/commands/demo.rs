@@ -178,7 +178,7 @@ impl<'a> Demo<'a> {
                 },
                 Row { what: "worker, killed", bytes: None, took: None, peak_kib: killed.peak_kib },
                 Row {
-                    what: "both workers",
+                    what: "both workers, kill included",
                     bytes: Some(total),
                     took: Some(drained),
                     peak_kib: survived.peak_kib,
@@ -330,12 +330,12 @@ impl<'a> Demo<'a> {
 
 impl Story {
     fn print(&self) {
-        println!("\n{:<22}{:>12}{:>10}{:>12}{:>14}", "", "bytes", "seconds", "MiB/s", "peak memory");
+        println!("\n{:<30}{:>12}{:>10}{:>12}{:>14}", "", "bytes", "seconds", "MiB/s", "peak memory");
         for Row { what, bytes, took, peak_kib } in &self.rows {
             let secs = took.map(|took| took.as_secs_f64());
             let rate = bytes.zip(secs).map(|(bytes, secs)| bytes as f64 / secs / f64::from(1 << 20));
             println!(
-                "{what:<22}{:>12}{:>10}{:>12}{:>10.1} MiB",
+                "{what:<30}{:>12}{:>10}{:>12}{:>10.1} MiB",
                 bytes.map_or_else(String::new, size),
                 secs.map_or_else(String::new, |secs| format!("{secs:.2}")),
                 rate.map_or_else(String::new, |rate| format!("{rate:.0}")),

@@ -112,7 +112,7 @@ fn inspect_envelope(path: &Path, mut input: Input) -> Result<Seen, Failure> {
         facts.push(("context", Value::Object(entries.collect())));
     }
     facts.push(("header bytes", header_len.into()));
-    let body_len = input.len().map(|len| len.saturating_sub(header_len));
+    let body_len = input.known_len().map(|len| len.saturating_sub(header_len));
     match body_len {
         None | Some(0) => facts.push(("body", "none here: a detached header, or cut off".into())),
         Some(len) => {

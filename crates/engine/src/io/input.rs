@@ -45,7 +45,7 @@ impl Input {
     }
 
     /// How many bytes there are, when that is known.
-    pub fn len(&self) -> Option<u64> {
+    pub fn known_len(&self) -> Option<u64> {
         match self {
             Self::File { len, .. } => Some(*len),
             Self::Stream(_) => None,

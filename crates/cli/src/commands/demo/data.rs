@@ -19,7 +19,7 @@ pub(super) fn make_files(dir: &Path, count: usize, large_len: u64) -> io::Result
     (0..=count)
         .map(|i| {
             let small = 1 << (SIZES_LOG2.start() + random.next() % span);
-            let len = if i == (count + 1) / 2 { large_len } else { small + random.next() % small };
+            let len = if i == count.div_ceil(2) { large_len } else { small + random.next() % small };
             let path = dir.join(format!("payments-{i:04}.csv"));
             make_file(&path, len, &mut random).map(|len| CsvFile { path, len })
         })
