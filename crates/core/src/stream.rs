@@ -4,7 +4,7 @@ mod open;
 mod seal;
 
 pub use open::{Opener, Step};
-pub use seal::Sealer;
+pub use seal::{PlaintextTooLong, Sealer};
 
 #[cfg(test)]
 mod tests;

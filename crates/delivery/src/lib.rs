@@ -55,7 +55,7 @@
 //!   plaintext. Whoever can write to it can swap an agent's public key: check the key against a fingerprint that came
 //!   another way.
 //!
-//! Feature `worker` adds [`worker`](crate::worker), which downloads, opens and publishes. Nothing else here does I/O but the
+//! Feature `worker` adds [`worker`], which downloads, opens and publishes. Nothing else here does I/O but the
 //! ledgers, and nothing at all reads a clock or draws random numbers. [`JobView`] documents the
 //! JSON that commands print.
 
