@@ -1,1 +1,87 @@
-//! Envelope encryption and delivery: the facade.
+//! Envelope encryption: each file sealed under a fresh key, that key wrapped for whoever may open it.
+//!
+//! ```
+//! use waxwing::{Keyring, RsaPrivateKey, RsaSize, open_file, seal_file};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let (report, sealed, opened) = (dir.path().join("report.csv"), dir.path().join("report.wax"), dir.path().join("back.csv"));
+//! # std::fs::write(&report, "amount\n12\n")?;
+//! let mut keys = Keyring::default();
+//! keys.push(RsaPrivateKey::generate(RsaSize::Rsa3072)?);
+//! seal_file(&report, &sealed, &keys)?;
+//! open_file(&sealed, &opened, &keys)?;
+//! assert_eq!(std::fs::read(&opened)?, b"amount\n12\n");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`seal_file`] and [`open_file`] are [`seal`] and [`open`] with everything at its default: AES-256-GCM, frames of 64 KiB,
+//! no context, as many threads as there are cores. Those take streams as well, and a context, and watch progress:
+//!
+//! ```
+//! use waxwing::{Context, HeaderPlace, Input, Kek, Keyring, Output, SealOptions, SystemRandom, Work, seal};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let target = dir.path().join("out.wax");
+//! let mut recipients = Keyring::default();
+//! recipients.push(Kek::generate("backup/1", &SystemRandom)?);
+//! let options = SealOptions { context: Context::new([("host", "web1")])?, ..SealOptions::default() };
+//! let input = Input::Stream(Box::new(&b"whatever can be read"[..]));
+//! seal(input, Output::file(&target), HeaderPlace::Attached, &recipients, options, &SystemRandom, &Work::default())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it is for, and what not
+//!
+//! It keeps files from everybody without a recipient's key, wherever they lie, and notices every change before plaintext
+//! comes out. It does not say who sealed a file, does not hide its size, and cannot take back what a recipient has read.
+//! A file under its own name is complete and has verified; a stream gets frames as they verify, and an error at its end if
+//! the envelope was cut short. Records of partners ([`seal_record`], [`open_record`]) protect less; [`Scheme`] says how much.
+//!
+//! The formats are specified in `docs/formats/`, with vectors and a second reader.
+
+use std::path::Path;
+
+pub use waxwing_core::content::{Legacy, Permitted, PlanError};
+pub use waxwing_core::envelope::SealOptions;
+pub use waxwing_core::{Dek, NotAuthentic, Random, RandomError, SystemRandom};
+pub use waxwing_engine::{
+    Error, Existing, HeaderPlace, Input, Observer, OpenError, Opened, OpenedRecord, Output, RecordOptions,
+    Sealed, SealedRecord, Work, open, open_range, open_record, seal, seal_record,
+};
+pub use waxwing_formats::base64::Reading;
+pub use waxwing_formats::envelope::{Context, FrameLen, HeaderError, Suite};
+pub use waxwing_formats::record::{Record, RecordError, Spelling};
+pub use waxwing_formats::scheme::{Cipher, Digest, KeyLen, Scheme, TagPlace, Wrap};
+pub use waxwing_keyring::{
+    Kek, Key, KeyError, KeyId, KeyProvider, Keyring, RecordKeys, RsaPrivateKey, RsaRecipientKey, RsaSize,
+    UnlockError, UnwrapError, WrapError,
+};
+
+/// Seals the file `from` into the new file `to`, for every key of `recipients`.
+///
+/// # Errors
+///
+/// [`Error`]; nothing is left at `to` then.
+pub fn seal_file(
+    from: impl AsRef<Path>,
+    to: impl AsRef<Path>,
+    recipients: &Keyring,
+) -> Result<Sealed, Error> {
+    let (input, output) = (Input::open_file(from.as_ref())?, Output::file(to.as_ref()));
+    let options = SealOptions::default();
+    seal(input, output, HeaderPlace::Attached, recipients, options, &SystemRandom, &Work::default())
+}
+
+/// Opens the envelope `from` into the new file `to`, with whichever of `keys` opens it.
+///
+/// # Errors
+///
+/// [`Error`]; nothing is left at `to` then.
+pub fn open_file(from: impl AsRef<Path>, to: impl AsRef<Path>, keys: &Keyring) -> Result<Opened, Error> {
+    let (input, output) = (Input::open_file(from.as_ref())?, Output::file(to.as_ref()));
+    open(input, None, output, keys, &Context::default(), &Work::default())
+}

@@ -3,6 +3,7 @@ use std::io::{self, Read, Seek as _};
 use std::path::Path;
 
 use super::output::anonymous_file;
+use crate::Error;
 
 /// Where bytes come from.
 pub enum Input {
@@ -25,6 +26,15 @@ impl Input {
     /// The system's; [`io::ErrorKind::IsADirectory`] for a directory.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::from_file(File::open(path)?)
+    }
+
+    /// [`Input::open`] as a step of sealing or opening.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] at the input.
+    pub fn open_file(path: &Path) -> Result<Self, Error> {
+        Self::open(path).map_err(Error::input)
     }
 
     /// Takes a file that is open already, such as standard input.
