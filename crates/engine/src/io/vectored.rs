@@ -1,4 +1,5 @@
-//! Reads and writes of several buffers at once that finish what they begin.
+//! Reads and writes of several buffers at once that finish what they begin. Empty buffers at the front are dropped first: a
+//! call that moves no bytes would be taken for the end.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
@@ -9,6 +10,7 @@ const VECTORS_MAX: usize = 64;
 /// Fills `parts` from `source` as far as it goes, and says how many bytes came.
 pub(crate) fn fill(source: &mut dyn Read, mut parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     let mut filled = 0;
+    IoSliceMut::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
         let now = parts.len().min(VECTORS_MAX);
         match source.read_vectored(&mut parts[..now]) {
@@ -26,6 +28,7 @@ pub(crate) fn fill(source: &mut dyn Read, mut parts: &mut [IoSliceMut<'_>]) -> i
 
 /// Writes all of `parts` to `sink`.
 pub(crate) fn write_all(sink: &mut dyn Write, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
         let now = parts.len().min(VECTORS_MAX);
         match sink.write_vectored(&parts[..now]) {
@@ -44,6 +47,7 @@ pub(crate) fn read_exact_at(
     mut offset: u64,
     mut parts: &mut [IoSliceMut<'_>],
 ) -> io::Result<()> {
+    IoSliceMut::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
         let now = parts.len().min(VECTORS_MAX);
         match rustix::io::preadv(file, &mut parts[..now], offset) {
@@ -61,6 +65,7 @@ pub(crate) fn read_exact_at(
 
 /// Writes all of `parts` to `file` at `offset`.
 pub(crate) fn write_all_at(file: &File, mut offset: u64, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
         let now = parts.len().min(VECTORS_MAX);
         match rustix::io::pwritev(file, &parts[..now], offset) {
@@ -74,4 +79,22 @@ pub(crate) fn write_all_at(file: &File, mut offset: u64, mut parts: &mut [IoSlic
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bytes_are_no_end() {
+        let file = tempfile::tempfile().unwrap();
+        write_all(&mut &file, &mut [IoSlice::new(b"")]).unwrap();
+        write_all_at(&file, 0, &mut [IoSlice::new(b""), IoSlice::new(b"abc")]).unwrap();
+        let mut back = [0; 3];
+        read_exact_at(&file, 0, &mut [IoSliceMut::new(&mut []), IoSliceMut::new(&mut back)]).unwrap();
+        assert_eq!(&back, b"abc");
+        assert_eq!(fill(&mut &file, &mut [IoSliceMut::new(&mut [])]).unwrap(), 0);
+        let cut = read_exact_at(&file, 1, &mut [IoSliceMut::new(&mut back)]).unwrap_err();
+        assert_eq!(cut.kind(), ErrorKind::UnexpectedEof);
+    }
 }
