@@ -24,9 +24,12 @@ pub(crate) struct Args {
     /// Small data and 3 rounds, printed and not written: to see that everything runs
     #[arg(long)]
     quick: bool,
-    /// How many small files; the report wants the default, a hurried look does with fewer
-    #[arg(long, default_value_t = FULL.files, value_parser = clap::value_parser!(u32).range(1..=FULL.files as i64))]
-    files: u32,
+    /// How many small files; most tools start one process for each, so the 10,000 of the full report take an hour
+    #[arg(long, value_name = "N", default_value_t = FULL.files, value_parser = clap::value_parser!(u32).range(1..=SMALL_FILES_MAX))]
+    small_files: u32,
+    /// Measure this binary rather than a release build of the work tree; printed and not written
+    #[arg(long, value_name = "PATH")]
+    waxwing: Option<PathBuf>,
     /// Only the payloads and tools whose names hold one of these words (waxwing always runs)
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -39,9 +42,12 @@ pub(crate) struct Args {
 }
 
 /// Sizes of the payloads: those of the report, and small ones for `--quick`.
-const FULL: Sizes = Sizes { large_len: 1 << 30, files: 10_000 };
+const FULL: Sizes = Sizes { large_len: 1 << 30, files: 1000 };
 const QUICK: Sizes = Sizes { large_len: 32 << 20, files: 100 };
 const QUICK_ROUNDS: u32 = 3;
+
+/// Names of small files have five digits.
+const SMALL_FILES_MAX: i64 = 100_000;
 
 /// The length of each of the many files.
 const SMALL_LEN: u64 = 4096;
@@ -55,17 +61,23 @@ struct Sizes {
 pub(crate) fn main(args: &Args) -> Result<()> {
     let (sizes, rounds) = match args.quick {
         true => (QUICK, QUICK_ROUNDS),
-        false => (Sizes { files: args.files, ..FULL }, args.rounds),
+        false => (Sizes { files: args.small_files, ..FULL }, args.rounds),
     };
-    run(cargo().args(["build", "--release", "--locked", "--package", "waxwing-cli"]))?;
+    let waxwing = match &args.waxwing {
+        Some(path) => path.canonicalize().map_err(Error::file("find", path))?,
+        None => {
+            run(cargo().args(["build", "--release", "--locked", "--package", "waxwing-cli"]))?;
+            target().join("release/waxwing")
+        }
+    };
     let peers = peers::for_bench()?;
     let folder = Scratch::new(args.dir.as_deref(), &sizes)?;
-    let keys = Keys::make(&folder.0.join("keys"), &target().join("release/waxwing"), peers)?;
+    let keys = Keys::make(&folder.0.join("keys"), &waxwing, peers)?;
     let large = Payload::one_file(&folder.0.join("large"), sizes.large_len)?;
     let many = Payload::many_files(&folder.0.join("many"), sizes.files, SMALL_LEN)?;
     let contests = [
-        Contest { entrants: tools::one_file(&keys, &large), payload: large },
-        Contest { entrants: tools::many_files(&keys, &many), payload: many },
+        Contest { entrants: tools::one_file(&keys, &large), payload: large, about: "" },
+        Contest { entrants: tools::many_files(&keys, &many), payload: many, about: tools::MANY_FILES },
     ];
     let start = Instant::now();
     let floor = measure::measure(&folder.0, &["true".into()])?;
@@ -78,8 +90,8 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     }
     println!("\n{text}");
     println!("measured in {:.0} s", start.elapsed().as_secs_f64());
-    if args.quick {
-        println!("a quick look is not written to {}", args.output.display());
+    if args.quick || args.waxwing.is_some() {
+        println!("not written to {}: that is for a full run of a release build", args.output.display());
         return Ok(());
     }
     let output = root().join(&args.output);
@@ -108,8 +120,9 @@ impl Scratch {
         }
         let folder = parent.join("waxwing-bench");
         if folder.exists() {
-            // A run that was interrupted.
-            fs::remove_dir_all(&folder).map_err(Error::file("remove", &folder))?;
+            // Not removed here: another benchmark may be running, which would disturb both.
+            let text = format!("another benchmark runs, or was interrupted and left {}", folder.display());
+            return Err(Error::Usage(format!("{text}; if none runs, remove that folder")));
         }
         fs::create_dir(&folder).map_err(Error::file("create", &folder))?;
         Ok(Self(folder))

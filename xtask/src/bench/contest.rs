@@ -13,6 +13,8 @@ use crate::command::{Error, Result, at_root, capture};
 /// The tools that take part, the reference first, and what they work on.
 pub(super) struct Contest {
     pub(super) payload: Payload,
+    /// What a reader must know about all of them; may be empty.
+    pub(super) about: &'static str,
     pub(super) entrants: Vec<Entrant>,
 }
 
@@ -220,6 +222,7 @@ mod test {
         };
         let mut contest = Contest {
             payload: Payload { name: "one file".into(), folder: "".into(), plain: "".into(), len: 0 },
+            about: "",
             entrants: ["waxwing", "cp", "age", "rage"].into_iter().map(entrant).collect(),
         };
         assert!(contest.keep_only(&["one".into()]) && contest.entrants.len() == 4);

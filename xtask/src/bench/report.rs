@@ -34,6 +34,9 @@ pub(super) fn head(
 /// A table for sealing, one for opening, and what to know about the tools.
 pub(super) fn tables(contest: &Contest, results: &[Samples]) -> String {
     let mut text = format!("\n## {}\n", capitalised(&contest.payload.name));
+    if !contest.about.is_empty() {
+        let _ = writeln!(text, "\n{}", contest.about);
+    }
     type Pick = fn(&Samples) -> &Vec<Sample>;
     let operations: [(&str, Pick); 2] =
         [("Seal", |samples| &samples.seal), ("Open", |samples| &samples.open)];
