@@ -31,7 +31,9 @@ impl Scene {
         let _ = std::fs::remove_file(self.place.path("home/serve.url"));
         let mut command = self.place.command(&["serve", "--listen", listen]);
         self.server = Some(command.stderr(Stdio::null()).spawn().unwrap());
-        wait_for(|| std::fs::read_to_string(self.place.path("home/serve.url")).is_ok_and(|url| url.ends_with('\n')));
+        wait_for(|| {
+            std::fs::read_to_string(self.place.path("home/serve.url")).is_ok_and(|url| url.ends_with('\n'))
+        });
     }
 
     fn stop_server(&mut self) {
@@ -94,11 +96,17 @@ fn a_file_arrives_with_the_names_that_partners_know() {
         assert!(delivered["provider"][name].is_string(), "{name}");
     }
     let object = delivered["object"].as_str().unwrap().strip_prefix("data/").unwrap().to_owned();
-    assert!(object.len() == 16 && object.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)), "{object}");
+    assert!(
+        object.len() == 16 && object.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)),
+        "{object}"
+    );
     scene.worker(&[]).ok();
     assert_eq!(scene.place.read("inbox/q3.csv"), scene.place.read("in.csv"));
     let job = scene.job(&delivered);
-    assert_eq!((&job["Status"], &job["Attempts"], &job["Output"]), (&"done".into(), &1.into(), &"q3.csv".into()));
+    assert_eq!(
+        (&job["Status"], &job["Attempts"], &job["Output"]),
+        (&"done".into(), &1.into(), &"q3.csv".into())
+    );
 }
 
 #[test]
@@ -114,7 +122,8 @@ fn two_workers_share_thirty_jobs() {
     let mut workers = [start("w1"), start("w2")];
     assert!(workers.iter_mut().all(|worker| worker.wait().unwrap().success()));
     assert_eq!(scene.outputs().len(), 30);
-    let listed: Value = serde_json::from_str(&scene.place.run(&["jobs", "list", "--json"]).ok().stdout()).unwrap();
+    let listed: Value =
+        serde_json::from_str(&scene.place.run(&["jobs", "list", "--json"]).ok().stdout()).unwrap();
     assert!(listed.as_array().unwrap().iter().all(|job| job["Status"] == "done" && job["Attempts"] == 1));
 }
 
@@ -154,7 +163,10 @@ fn attack_04_poisoned_files_are_rejected_alike() {
     scene.worker(&[]).ok();
     let seen: Vec<Value> = [&flipped, &cut, &one, &other].map(|job| scene.job(job)).to_vec();
     for job in &seen {
-        assert_eq!((&job["Status"], &job["Class"], &job["Message"]), (&"failed".into(), &"rejected".into(), &"Rejected".into()));
+        assert_eq!(
+            (&job["Status"], &job["Class"], &job["Message"]),
+            (&"failed".into(), &"rejected".into(), &"Rejected".into())
+        );
         let fields: Vec<&String> = job.as_object().unwrap().keys().collect();
         assert_eq!(fields, seen[0].as_object().unwrap().keys().collect::<Vec<_>>());
     }
@@ -239,7 +251,11 @@ fn keys_rotate_with_an_overlap() {
     scene.worker(&["-k", "k2", "-k", "k3"]).ok();
     assert_eq!(scene.job(&late)["Class"], "policy");
     let said = scene.place.run(&["agent", "rotate", "acme", "-k", "k2.pub"]);
-    assert!(said.code() == 1 && said.stderr().contains("already in the agent's history"), "{}", said.stderr());
+    assert!(
+        said.code() == 1 && said.stderr().contains("already in the agent's history"),
+        "{}",
+        said.stderr()
+    );
 }
 
 #[test]
@@ -327,7 +343,12 @@ fn an_output_is_published_once() {
 #[test]
 fn a_worker_ends_when_it_is_told() {
     let scene = Scene::new();
-    let mut worker = scene.place.command(&["worker", "-k", "k", "--output", "inbox"]).stderr(Stdio::null()).spawn().unwrap();
+    let mut worker = scene
+        .place
+        .command(&["worker", "-k", "k", "--output", "inbox"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     wait_for(|| scene.place.path("inbox").exists());
     std::thread::sleep(Duration::from_millis(200));
     scene.place.shell(&format!("kill -TERM {}", worker.id())).ok();
