@@ -57,6 +57,11 @@ pub(crate) fn input(path: &Path) -> Result<Input, Failure> {
 }
 
 impl OutputArgs {
+    /// Whether an output was named.
+    pub(crate) fn is_given(&self) -> bool {
+        !is_dash(&self.output)
+    }
+
     /// The output, which is no terminal when what comes is binary.
     pub(crate) fn open(&self, binary: bool) -> Result<Output, Failure> {
         output(&self.output, self.force, binary)

@@ -13,13 +13,15 @@ use zeroize::Zeroizing;
 use crate::exit::{Code, Failure};
 
 /// The variable in which a container platform hands over the private key: the PEM itself, whatever its name says.
-pub(crate) const PRIVATE_KEY_VARIABLE: &str = "PRIVATE_KEY_SECRET_ARN";
+const PRIVATE_KEY_VARIABLE: &str = "PRIVATE_KEY_SECRET_ARN";
+/// The variable that names a file with it, as platforms do that mount secrets.
+const PRIVATE_KEY_FILE_VARIABLE: &str = "PRIVATE_KEY_SECRET_ARN_FILE";
 
 /// Options of every command that opens.
 #[derive(Debug, Args)]
 pub(crate) struct OpenKeyArgs {
     /// A private key or AES-256 key: a file, fd:N or env:NAME; may be given several times [default:
-    /// env:PRIVATE_KEY_SECRET_ARN if that is set]
+    /// env:PRIVATE_KEY_SECRET_ARN if that is set, or the file that PRIVATE_KEY_SECRET_ARN_FILE names]
     #[arg(short = 'k', long = "key", value_name = "KEY")]
     keys: Vec<String>,
     /// Where the passphrase of an encrypted key is: a file, fd:N or env:NAME
@@ -34,17 +36,15 @@ impl OpenKeyArgs {
             Some(name) => Some(passphrase(name)?),
         };
         let passphrase = passphrase.as_ref().map(|bytes| bytes.as_slice());
-        let default = format!("env:{PRIVATE_KEY_VARIABLE}");
-        let names: Vec<&String> =
-            match self.keys.is_empty() && std::env::var_os(PRIVATE_KEY_VARIABLE).is_some() {
-                true => vec![&default],
-                false => self.keys.iter().collect(),
-            };
+        let names = match self.keys.as_slice() {
+            [] => default_key().into_iter().collect(),
+            keys => keys.to_vec(),
+        };
         if names.is_empty() {
             let failure = Failure::new(Code::Usage, "no key was given");
             return Err(failure.hint(format!("name one with -k, or put its PEM into {PRIVATE_KEY_VARIABLE}")));
         }
-        names.into_iter().map(|name| Ok((name.clone(), read(name, passphrase)?))).collect()
+        names.into_iter().map(|name| Ok((name.clone(), read(&name, passphrase)?))).collect()
     }
 
     /// The keys for envelopes.
@@ -67,6 +67,14 @@ impl OpenKeyArgs {
         };
         let keys = self.read_all()?.into_iter().map(private).collect::<Result<Vec<_>, _>>()?;
         Ok(RecordKeys::new(keys))
+    }
+}
+
+/// The name of the key that the environment holds or names.
+fn default_key() -> Option<String> {
+    match std::env::var_os(PRIVATE_KEY_VARIABLE) {
+        Some(_) => Some(format!("env:{PRIVATE_KEY_VARIABLE}")),
+        None => std::env::var(PRIVATE_KEY_FILE_VARIABLE).ok(),
     }
 }
 

@@ -102,13 +102,15 @@ impl RecordArgs {
 }
 
 /// How a written record spells its fields.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SpellingArg {
     /// PresignedURL, EncryptedAESKey, EncodedAESIV, FileID
     #[default]
     Job,
     /// presignedUrl, encryptedKey, encodedIV
     Provider,
+    /// encryptedData, encryptedAESKey, iv: the ciphertext itself is in the record
+    Inline,
 }
 
 impl From<SpellingArg> for Spelling {
@@ -116,6 +118,7 @@ impl From<SpellingArg> for Spelling {
         match spelling {
             SpellingArg::Job => Self::Job,
             SpellingArg::Provider => Self::Provider,
+            SpellingArg::Inline => Self::Inline,
         }
     }
 }

@@ -279,6 +279,30 @@ fn records_as_they_come() {
     assert_eq!(open(&json, &["--wrap", "oaep-sha1", "--cipher", "aes-256-gcm"]).code(), 1);
 }
 
+/// The minimal example of partners: one JSON object with everything in it, of the sizes that they know.
+#[test]
+fn an_inline_record_holds_its_ciphertext() {
+    let place = Place::new();
+    place.write("text", "Hello, this is a test message to be encrypted.");
+    place.write("long", vec![0; (4 << 20) + 1]);
+    let seal = "waxwing seal --format record --spelling inline --wrap oaep-sha1 --cipher aes-128-cbc --legacy -r k.pub";
+    place.shell(&format!("{seal} --record r.json text")).ok();
+    let record: serde_json::Value = serde_json::from_slice(&place.read("r.json")).unwrap();
+    let base64_len = |name: &str| record[name].as_str().unwrap().len();
+    assert_eq!(
+        (base64_len("encryptedData"), base64_len("encryptedAESKey"), base64_len("iv")),
+        (64, 344, 24),
+        "48, 256 and 16 bytes"
+    );
+    let opened = place.run(&["open", "--record", "r.json", "--legacy", "-k", "k"]).ok();
+    assert_eq!(opened.0.stdout, place.read("text"));
+    let long = place.shell(&format!("{seal} --record long.json long"));
+    assert_eq!(long.code(), 1);
+    assert!(long.stderr().contains("at most 4 MiB of ciphertext"), "{}", long.stderr());
+    assert!(!place.path("long.json").exists());
+    assert_eq!(place.shell(&format!("{seal} --record x.json -o body text")).code(), 2);
+}
+
 #[test]
 fn keys_come_from_files_descriptors_and_the_environment() {
     let place = sealed();
@@ -287,6 +311,7 @@ fn keys_come_from_files_descriptors_and_the_environment() {
         "waxwing open -k fd:3 in.wax 3< k",
         "KEY=\"$(cat k)\" waxwing open -k env:KEY in.wax",
         "PRIVATE_KEY_SECRET_ARN=\"$(cat k)\" waxwing open in.wax",
+        "PRIVATE_KEY_SECRET_ARN_FILE=k waxwing open in.wax",
         "PRIVATE_KEY_SECRET_ARN=\"$(awk '{printf \"%s\\\\n\", $0}' k)\" waxwing open in.wax",
     ] {
         assert_eq!(place.shell(line).ok().0.stdout, place.read("in.csv"), "{line}");
@@ -299,6 +324,32 @@ fn keys_come_from_files_descriptors_and_the_environment() {
         2,
         "error: no key was given\n  hint: name one with -k, or put its PEM into PRIVATE_KEY_SECRET_ARN\n",
     );
+}
+
+/// The key in the environment of a running process is not for others, not even of the same user.
+#[test]
+fn attack_16_the_environment_of_a_process_is_not_for_others() {
+    let place = Place::new();
+    let ran = place.shell(
+        "test $(id -u) = 0 && command -v setpriv >/dev/null && setpriv --reuid 65534 --clear-groups true || exit 77
+        as_nobody='setpriv --reuid 65534 --clear-groups'
+        export PRIVATE_KEY_SECRET_ARN=\"$(cat k)\"
+        copy=/tmp/waxwing-test-$$; trap 'rm $copy' EXIT
+        for program in sleep waxwing; do
+            install -m 755 $(command -v $program) $copy
+            case $program in sleep) arguments=3 ;; waxwing) arguments=open ;; esac
+            (cd / && sleep 3 | exec $as_nobody $copy $arguments 2>/dev/null) & sleep 1
+            $as_nobody grep -qz ^PRIVATE_KEY_SECRET_ARN= /proc/$(pgrep -f ^$copy)/environ
+            echo $program $?
+            wait
+        done",
+    );
+    if ran.code() == 77 {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: only root can become two users");
+        return;
+    }
+    assert_eq!(ran.stdout(), "sleep 0\nwaxwing 2\n", "{}", ran.stderr());
+    assert!(ran.stderr().contains("Permission denied"), "{}", ran.stderr());
 }
 
 #[test]

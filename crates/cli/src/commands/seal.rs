@@ -1,12 +1,15 @@
 //! `waxwing seal`
 
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use waxwing_core::SystemRandom;
 use waxwing_core::content::Permitted;
 use waxwing_core::envelope::SealOptions;
 use waxwing_engine::{HeaderPlace, Output, seal, seal_record};
 use waxwing_formats::envelope::{FrameLen, Suite};
+use waxwing_formats::record::RECORD_LEN_MAX;
 use waxwing_keyring::{Key, KeyError, Keyring};
 
 use crate::exit::{Code, Failure, Outcome};
@@ -145,13 +148,54 @@ fn seal_with_record(args: &Args, quiet: bool) -> Outcome {
         Key::Kek(_) => return Err(keys::refused(name, KeyError::KekNotRsa)),
     };
     let record_output = files::output(record_path, args.out.force, false)?;
-    let (input, output) = (files::input(&args.input)?, args.out.open(true)?);
+    let inline = InlineBody::default();
+    let output = match args.spelling {
+        SpellingArg::Inline if args.out.is_given() => {
+            let failure = Failure::new(Code::Usage, "an inline record holds its ciphertext");
+            return Err(failure.hint("leave out -o"));
+        }
+        SpellingArg::Inline => Output::Stream(Box::new(inline.clone())),
+        SpellingArg::Job | SpellingArg::Provider => args.out.open(true)?,
+    };
+    let input = files::input(&args.input)?;
     let progress = Progress::new("sealing", quiet);
     let work = args.work.work(&progress);
     let failed = |err| files::failure(format!("cannot seal {}", files::name(&args.input)), err);
     let mut sealed = seal_record(input, output, scheme, &key, &SystemRandom, &work).map_err(failed)?;
     sealed.record.file_id.clone_from(&args.file_id);
+    if args.spelling == SpellingArg::Inline {
+        sealed.record.body = Some(inline.into_bytes());
+    }
     write_record(record_output, &(sealed.record.to_json(args.spelling.into()) + "\n"), &work)
+}
+
+/// A ciphertext on its way into its record.
+#[derive(Default, Clone)]
+struct InlineBody(Arc<Mutex<Vec<u8>>>);
+
+/// The longest ciphertext that a record holds: in base64, with what stands around it, it is below what readers take.
+const INLINE_BODY_LEN_MAX: usize = RECORD_LEN_MAX / 2;
+
+impl InlineBody {
+    fn into_bytes(self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().expect("nobody panics while holding it"))
+    }
+}
+
+impl Write for InlineBody {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut body = self.0.lock().expect("nobody panics while holding it");
+        if body.len() + bytes.len() > INLINE_BODY_LEN_MAX {
+            let limit = INLINE_BODY_LEN_MAX >> 20;
+            return Err(io::Error::other(format!("a record holds at most {limit} MiB of ciphertext")));
+        }
+        body.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn write_record(output: Output, json: &str, work: &waxwing_engine::Work<'_>) -> Outcome {
