@@ -19,6 +19,7 @@
 pub mod download;
 
 mod dir;
+pub mod fuzzing;
 mod name;
 mod object_store;
 mod presign;

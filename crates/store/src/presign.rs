@@ -109,12 +109,8 @@ impl UrlSigner {
         }
         let expires = unix_secs(now).saturating_add(ttl.as_secs());
         let signature = hmac::sign(&self.key.mac(), to_be_signed(method, name, expires).as_bytes());
-        let signature = Zeroizing::new(hex::encode(signature));
-        Ok(PresignedUrl::new(format!(
-            "{}/{name}?expires={expires}&signature={}",
-            self.base,
-            signature.as_str()
-        )))
+        let query = Zeroizing::new(query_text(expires, signature.as_ref()));
+        Ok(PresignedUrl::new(format!("{}/{name}?{}", self.base, query.as_str())))
     }
 }
 
@@ -174,7 +170,11 @@ fn to_be_signed(method: SignedMethod, name: &ObjectName, expires: u64) -> String
     format!("waxwing-presign-v1\n{}\n{name}\n{expires}", method.as_str())
 }
 
-fn parse_query(query: &str) -> Option<(u64, [u8; 32])> {
+pub(crate) fn query_text(expires: u64, signature: &[u8]) -> String {
+    format!("expires={expires}&signature={}", hex::encode(signature))
+}
+
+pub(crate) fn parse_query(query: &str) -> Option<(u64, [u8; 32])> {
     let (expires_text, signature_text) = query.strip_prefix("expires=")?.split_once("&signature=")?;
     let expires: u64 = expires_text.parse().ok()?;
     let mut signature = [0; 32];
