@@ -57,6 +57,11 @@ pub(crate) fn input(path: &Path) -> Result<Input, Failure> {
 }
 
 impl OutputArgs {
+    /// What happens to a file of the output's name.
+    pub(crate) fn existing(&self) -> Existing {
+        if self.force { Existing::Replace } else { Existing::Keep }
+    }
+
     /// Whether an output was named.
     pub(crate) fn is_given(&self) -> bool {
         !is_dash(&self.output)
@@ -64,13 +69,12 @@ impl OutputArgs {
 
     /// The output, which is no terminal when what comes is binary.
     pub(crate) fn open(&self, binary: bool) -> Result<Output, Failure> {
-        output(&self.output, self.force, binary)
+        output(&self.output, self.existing(), binary)
     }
 }
 
-pub(crate) fn output(path: &Path, force: bool, binary: bool) -> Result<Output, Failure> {
+pub(crate) fn output(path: &Path, existing: Existing, binary: bool) -> Result<Output, Failure> {
     if !is_dash(path) {
-        let existing = if force { Existing::Replace } else { Existing::Keep };
         return Ok(Output::File { path: path.to_owned(), existing });
     }
     if binary && io::stdout().is_terminal() {
@@ -99,7 +103,7 @@ pub(crate) fn name(path: &Path) -> String {
     }
 }
 
-fn is_dash(path: &Path) -> bool {
+pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 

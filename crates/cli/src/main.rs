@@ -11,6 +11,7 @@ mod home;
 mod keys;
 mod progress;
 mod scheme;
+mod tree;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -34,13 +34,29 @@ impl Progress {
     }
 }
 
-impl Observer for Progress {
-    fn total(&self, bytes: u64) {
+impl Progress {
+    /// Whether anybody sees it.
+    pub(crate) fn is_visible(&self) -> bool {
+        !self.bar.is_hidden()
+    }
+
+    /// Says a line without disturbing the bar.
+    pub(crate) fn say(&self, line: &str) {
+        self.bar.suspend(|| eprint!("{line}"));
+    }
+
+    pub(crate) fn set_total(&self, bytes: u64) {
         self.bar.set_length(bytes);
         if bytes > SILENT_LEN_MAX {
             self.bar.enable_steady_tick(Duration::from_millis(200));
             self.shown.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+impl Observer for Progress {
+    fn total(&self, bytes: u64) {
+        self.set_total(bytes);
     }
 
     fn advance(&self, bytes: u64) {

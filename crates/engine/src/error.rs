@@ -45,6 +45,9 @@ pub enum Error {
     /// The output exists, and may not be replaced.
     #[error("the output exists already")]
     OutputExists,
+    /// The folder to write to lies in the folder to read.
+    #[error("the output folder lies inside the input folder, or is the same")]
+    OutputInside,
     /// The input is longer than one envelope or one record can hold.
     #[error("the input is longer than {limit} bytes, the most that can be sealed at once")]
     TooLong {
@@ -109,6 +112,17 @@ impl Error {
         match err.kind() {
             io::ErrorKind::AlreadyExists => Self::OutputExists,
             _ => Self::Io { side: Side::Output, source: err },
+        }
+    }
+
+    /// Whether every other file would fail for the same reason.
+    pub(crate) fn ends_all_work(&self) -> bool {
+        match self {
+            Self::Io { side: Side::Output | Side::Spool, source } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Random(_) | Self::Stopped => true,
+            _ => false,
         }
     }
 

@@ -17,6 +17,7 @@ mod pump;
 mod record;
 mod seal;
 mod small;
+mod tree;
 mod work;
 
 pub use error::{Error, Side};
@@ -26,5 +27,6 @@ pub use open::{Opened, open, open_range};
 pub use record::{OpenedRecord, RecordOptions, SealedRecord, open_record, seal_record};
 pub use seal::{HeaderPlace, Sealed, seal};
 pub use small::{write, write_secret};
+pub use tree::{Fate, LeftOut, Report, SEALED_SUFFIX, Tree, TreeSummary, open_tree, seal_tree, tree_len};
 pub use waxwing_core::OpenError;
 pub use work::{Observer, THREADS_DEFAULT_MAX, Work};

@@ -41,6 +41,18 @@ pub fn open(
 ) -> Result<Opened, Error> {
     // The output is opened before keys are used: a wrong path should not cost a call to a KMS.
     let sink = output.open(Privacy::Owner).map_err(Error::output)?;
+    open_into(input, header, sink, keyring, required, work)
+}
+
+/// [`open`] into an output that is open already.
+pub(crate) fn open_into(
+    input: Input,
+    header: Option<Input>,
+    sink: Sink,
+    keyring: &Keyring,
+    required: &Context,
+    work: &Work<'_>,
+) -> Result<Opened, Error> {
     let Body { header, input, offset } = Body::unlock(input, header, keyring, required)?;
     let plaintext_len = match (input, sink) {
         (Input::File { file, len }, Sink::File(target)) => {

@@ -52,9 +52,7 @@ pub fn seal(
     random: &dyn Random,
     work: &Work<'_>,
 ) -> Result<Sealed, Error> {
-    if let Some(len @ PLAINTEXT_LEN_MAX..) = input.known_len()
-        && len > PLAINTEXT_LEN_MAX
-    {
+    if input.known_len().is_some_and(|len| len > PLAINTEXT_LEN_MAX) {
         return Err(Error::TooLong { limit: PLAINTEXT_LEN_MAX });
     }
     // Outputs are opened before keys are used: a wrong path should not cost a call to a KMS.
@@ -63,6 +61,19 @@ pub fn seal(
         HeaderPlace::Attached => None,
         HeaderPlace::Detached(output) => Some(output.open(Privacy::Umask).map_err(Error::output)?),
     };
+    seal_into(input, body, detached, recipients, options, random, work)
+}
+
+/// [`seal`] into outputs that are open already.
+pub(crate) fn seal_into(
+    input: Input,
+    body: Sink,
+    detached: Option<Sink>,
+    recipients: &Keyring,
+    options: SealOptions,
+    random: &dyn Random,
+    work: &Work<'_>,
+) -> Result<Sealed, Error> {
     let draft = Draft::new(options, random)?;
     let frame_len = draft.frame_len();
     let wrapped = pollster::block_on(recipients.wrap_all(&draft)).map_err(Error::Wrap)?;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use waxwing_engine::{Input, RecordOptions, open, open_range, open_record};
+use waxwing_engine::{Input, RecordOptions, open, open_range, open_record, open_tree};
 use waxwing_formats::record::{RECORD_LEN_MAX, Record};
 
 use crate::exit::{Code, Failure, Outcome};
@@ -11,11 +11,13 @@ use crate::files::{self, OutputArgs, WorkArgs};
 use crate::keys::{ContextArgs, OpenKeyArgs};
 use crate::progress::Progress;
 use crate::scheme::{RecordArgs, SchemeArgs};
+use crate::tree::{self, Verb};
 
 /// Open what was sealed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   waxwing open -k alice -o report.csv report.wax
+  waxwing open -k backup.key -o docs docs.sealed
   waxwing open -k backup.key -c host=web1 < docs.tar.wax | tar x
   waxwing open -k alice --range 0-1023 report.wax
   waxwing open -k partner --record job.json -o report.csv body.bin")]
@@ -38,10 +40,12 @@ pub(crate) struct Args {
     out: OutputArgs,
     #[command(flatten)]
     work: WorkArgs,
-    /// What to open; `-` is standard input
+    /// What to open; `-` is standard input. Of a folder every .wax file is opened into the folder OUT
     #[arg(value_name = "IN", default_value = "-")]
     input: PathBuf,
 }
+
+const OPEN: Verb = Verb { base: "open", doing: "opening", done: "opened" };
 
 pub(crate) fn run(args: Args, quiet: bool) -> Outcome {
     match &args.record.record {
@@ -57,6 +61,14 @@ fn open_envelope(args: &Args, quiet: bool) -> Outcome {
     }
     let keyring = args.keys.keyring()?;
     let required = args.context.context()?;
+    if tree::is_folder(&args.input) {
+        if args.header.is_some() || args.range.is_some() {
+            return Err(Failure::new(Code::Usage, "--header and --range are for one file, not for a folder"));
+        }
+        return tree::run(&OPEN, &args.input, &args.out, &args.work, quiet, |tree, work, report| {
+            open_tree(tree, &keyring, &required, work, report)
+        });
+    }
     let input = files::input(&args.input)?;
     let header = args.header.as_deref().map(files::input).transpose()?;
     let output = args.out.open(false)?;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use waxwing_core::SystemRandom;
 use waxwing_core::content::Permitted;
 use waxwing_core::envelope::SealOptions;
-use waxwing_engine::{HeaderPlace, Output, seal, seal_record};
+use waxwing_engine::{HeaderPlace, Output, seal, seal_record, seal_tree};
 use waxwing_formats::envelope::{FrameLen, Suite};
 use waxwing_formats::record::RECORD_LEN_MAX;
 use waxwing_keyring::{Key, KeyError, Keyring};
@@ -17,11 +17,13 @@ use crate::files::{self, OutputArgs, WorkArgs};
 use crate::keys::{self, ContextArgs};
 use crate::progress::Progress;
 use crate::scheme::{SchemeArgs, SpellingArg};
+use crate::tree::{self, Verb};
 
-/// Seal a file or a pipe for the holders of the given keys
+/// Seal a file, a pipe or a folder for the holders of the given keys
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   waxwing seal -r alice.pub -r bob.pub -o report.wax report.csv
+  waxwing seal -r backup.key -o docs.sealed docs
   tar c docs | waxwing seal -r backup.key -c host=web1 > docs.tar.wax
   waxwing seal --format record -r partner.pub --record job.json -o body.bin report.csv")]
 pub(crate) struct Args {
@@ -57,7 +59,7 @@ pub(crate) struct Args {
     out: OutputArgs,
     #[command(flatten)]
     work: WorkArgs,
-    /// What to seal; `-` is standard input
+    /// What to seal; `-` is standard input. Of a folder every file is sealed into the folder OUT, as NAME.wax
     #[arg(value_name = "IN", default_value = "-")]
     input: PathBuf,
 }
@@ -86,6 +88,8 @@ impl From<SuiteArg> for Suite {
         }
     }
 }
+
+const SEAL: Verb = Verb { base: "seal", doing: "sealing", done: "sealed" };
 
 pub(crate) fn run(args: Args, quiet: bool) -> Outcome {
     match args.format {
@@ -116,11 +120,22 @@ fn seal_envelope(args: &Args, quiet: bool) -> Outcome {
             Key::Kek(key) => recipients.push(key),
         }
     }
+    let options = SealOptions { suite: args.suite.into(), frame_len, context: args.context.context()? };
+    if tree::is_folder(&args.input) {
+        if args.detached.is_some() {
+            return Err(Failure::new(
+                Code::Usage,
+                "--detached keeps one header apart, not those of a folder",
+            ));
+        }
+        return tree::run(&SEAL, &args.input, &args.out, &args.work, quiet, |tree, work, report| {
+            seal_tree(tree, &recipients, &options, &SystemRandom, work, report)
+        });
+    }
     let header = match &args.detached {
         None => HeaderPlace::Attached,
-        Some(path) => HeaderPlace::Detached(files::output(path, args.out.force, true)?),
+        Some(path) => HeaderPlace::Detached(files::output(path, args.out.existing(), true)?),
     };
-    let options = SealOptions { suite: args.suite.into(), frame_len, context: args.context.context()? };
     let (input, output) = (files::input(&args.input)?, args.out.open(true)?);
     let progress = Progress::new("sealing", quiet);
     let work = args.work.work(&progress);
@@ -147,7 +162,7 @@ fn seal_with_record(args: &Args, quiet: bool) -> Outcome {
         Key::RsaPrivate(key) => key.into_public(),
         Key::Kek(_) => return Err(keys::refused(name, KeyError::KekNotRsa)),
     };
-    let record_output = files::output(record_path, args.out.force, false)?;
+    let record_output = files::output(record_path, args.out.existing(), false)?;
     let inline = InlineBody::default();
     let output = match args.spelling {
         SpellingArg::Inline if args.out.is_given() => {

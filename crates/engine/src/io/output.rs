@@ -4,6 +4,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -89,23 +90,30 @@ pub(crate) struct PendingFile {
     target: PathBuf,
     existing: Existing,
     hidden: Option<PathBuf>,
+    modified: Option<SystemTime>,
 }
 
 impl PendingFile {
     pub(crate) fn create(target: PathBuf, existing: Existing, privacy: Privacy) -> io::Result<Self> {
         let dir = parent(&target);
         match open_nameless(dir, privacy) {
-            Ok(file) => Ok(Self { file, target, existing, hidden: None }),
+            Ok(file) => Ok(Self { file, target, existing, hidden: None, modified: None }),
             Err(err) if lacks_nameless_files(&err) => {
                 let (hidden, file) = unused_name(dir, |name| {
                     let mut options = File::options();
                     options.read(true).write(true).create_new(true).mode(privacy.mode().as_raw_mode());
                     options.open(name)
                 })?;
-                Ok(Self { file, target, existing, hidden: Some(hidden) })
+                Ok(Self { file, target, existing, hidden: Some(hidden), modified: None })
             }
             Err(err) => Err(err),
         }
+    }
+
+    /// Has the file say that it was last modified then, rather than when it was written.
+    pub(crate) fn modified(mut self, at: SystemTime) -> Self {
+        self.modified = Some(at);
+        self
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -114,6 +122,9 @@ impl PendingFile {
 
     /// Gives the complete file its name. With `durable`, it is on the disk first, and its name right after.
     pub(crate) fn publish(mut self, durable: bool) -> io::Result<()> {
+        if let Some(at) = self.modified {
+            self.file.set_modified(at)?;
+        }
         if durable {
             self.file.sync_all()?;
         }
@@ -231,7 +242,7 @@ mod tests {
         let hidden = parent(path).join(".waxwing-test.part");
         fs::write(&hidden, b"new").unwrap();
         let file = File::open(&hidden).unwrap();
-        PendingFile { file, target: path.into(), existing, hidden: Some(hidden) }
+        PendingFile { file, target: path.into(), existing, hidden: Some(hidden), modified: None }
     }
 
     #[test]
