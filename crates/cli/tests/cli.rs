@@ -173,6 +173,17 @@ fn a_full_disk_is_said_and_leaves_nothing() {
     }
     assert_eq!(ran.stdout(), "code 1\n", "{}", ran.stderr());
     assert!(ran.stderr().contains("make room and try again"), "{}", ran.stderr());
+    // Of a folder, what fits is whole, and one message says what ended it.
+    let ran = place.shell(
+        "mkdir many && for i in $(seq 50); do head -c 5000 in.csv > many/$i; done
+        mount -t tmpfs -o size=100k none small; trap 'umount small' EXIT
+        waxwing seal -r k.pub -o small/out many; echo \"code $?\"
+        waxwing --quiet open -k k -o back small/out; for f in back/*; do cmp $f many/${f#back/}; done; ls back | wc -l",
+    );
+    assert!(ran.stdout().starts_with("code 1\n"), "{}", ran.stdout());
+    let whole: u32 = ran.stdout()[7..].trim().parse().unwrap();
+    assert!((1..50).contains(&whole), "{whole}");
+    assert_eq!(ran.stderr().matches("No space left").count(), 1, "{}", ran.stderr());
 }
 
 /// Killed in the middle, neither sealing nor opening leaves anything behind.
@@ -411,6 +422,74 @@ fn memory_is_constant() {
             "{arguments:?}: {small} KiB and {large} KiB"
         );
     }
+}
+
+/// Everything that is said about a folder: what was left out, what failed and why, and the sum.
+#[test]
+fn a_folder_is_sealed_and_opened() {
+    let place = Place::new();
+    place
+        .shell("mkdir -p in/sub && seq 100 > in/a.csv && seq 1000 > in/sub/b.csv && ln -s a.csv in/link")
+        .ok();
+    let said = |ran: &support::Ran| {
+        let text = ran.stderr();
+        let (before, after) = text.split_once(", in ").unwrap_or_else(|| panic!("{text}"));
+        format!("{before}, in …{}", after.split_once(')').unwrap().1)
+    };
+    let sealed = place.run(&["seal", "-r", "k.pub", "-o", "out", "in"]).ok();
+    let note = "note: `in/link` is a symbolic link, and was left out\n";
+    assert_eq!(said(&sealed), format!("{note}sealed 2 files, 4.09 KiB, in …; 1 left out\n"));
+    let again = place.run(&["seal", "-r", "k.pub", "-o", "out", "in"]).ok();
+    assert_eq!(said(&again), format!("{note}sealed 0 files, 0 B, in …; 2 were done already; 1 left out\n"));
+    place.shell("truncate -s -1 out/sub/b.csv.wax").ok();
+    let opened = place.run(&["open", "-k", "k", "-o", "back", "out"]);
+    assert_eq!(opened.code(), 3);
+    assert_eq!(
+        said(&opened),
+        "error: cannot open `out/sub/b.csv.wax`: the data is not authentic\n  hint: it was changed or damaged on its way, or made for another key under the same name\nopened 1 files, 292 B, in …; 1 failed\nerror: 1 of 2 files were not opened\n  hint: run it again when that is mended: what is done is not done twice\n"
+    );
+    let forced = place.run(&["--quiet", "seal", "--force", "-r", "k.pub", "-o", "out", "in"]).ok();
+    assert_eq!(forced.stderr(), note);
+    place.shell("rm -r back && waxwing open -k k -o back out && rm in/link && diff -r in back").ok();
+}
+
+#[test]
+fn a_folder_needs_a_folder() {
+    let place = Place::new();
+    place.shell("mkdir in && touch in/a").ok();
+    place
+        .run(&["seal", "-r", "k.pub", "in"])
+        .fails(2, "error: `in` is a folder\n  hint: name the folder for what comes of it with -o\n");
+    place.run(&["seal", "-r", "k.pub", "-o", "in/out", "in"]).fails(
+        1,
+        "error: cannot seal `in`: the output folder lies inside the input folder, or is the same\n",
+    );
+    assert_eq!(place.names("in"), ["a"], "something was made");
+    assert_eq!(place.run(&["seal", "-r", "k.pub", "--detached", "h", "-o", "out", "in"]).code(), 2);
+    assert_eq!(place.run(&["open", "-k", "k", "--range", "0-1", "-o", "out", "in"]).code(), 2);
+}
+
+/// Killed again and again, sealing a folder goes on until it is done, and never leaves half a file.
+#[test]
+fn attack_28_a_killed_run_over_a_folder_is_gone_on_with() {
+    let place = Place::new();
+    place.shell("mkdir in && for i in $(seq 400); do head -c 200000 /dev/zero > in/$i; done").ok();
+    let arguments = ["seal", "-r", "k.pub", "-o", "out", "in"];
+    let mut kills = 0;
+    loop {
+        let mut child = place.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(40));
+        let _ = child.kill();
+        if child.wait().unwrap().success() {
+            break;
+        }
+        kills += 1;
+        assert!(kills < 200, "it never ends");
+        place.shell("mkdir -p out").ok();
+        assert!(place.names("out").iter().all(|name| name.ends_with(".wax")), "something is left");
+    }
+    assert!(kills > 0, "it was over before it was killed");
+    place.shell("waxwing open -k k -o back out && diff -r in back").ok();
 }
 
 #[test]

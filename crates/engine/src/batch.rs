@@ -25,6 +25,11 @@ impl Batch {
         Self { bytes: vec![0; slot_len * slots], slot_len, touched: 0 }
     }
 
+    /// A batch for pieces of a body of this length: a short body does not pay for a whole slot.
+    pub(crate) fn for_body(slot_len: usize, slots: usize, body_len: u64) -> Self {
+        Self::new(slot_len.min(usize::try_from(body_len).unwrap_or(usize::MAX)), slots)
+    }
+
     /// How many slots of this length a batch should have: about a MiB's worth, at least one.
     pub(crate) fn slots_for(slot_len: usize) -> usize {
         (BATCH_LEN / slot_len).max(1)

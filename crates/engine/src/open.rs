@@ -168,7 +168,7 @@ fn open_file(
     let frame_len = shape.frame_len().bytes();
     let slot_len = frame_len + TAG_LEN;
     let slots = Batch::slots_for(slot_len).min(usize::try_from(shape.frames()).unwrap_or(usize::MAX));
-    let buffer = || Batch::new(slot_len, slots);
+    let buffer = || Batch::for_body(slot_len, slots, shape.body_len());
     for_each_batch(shape.frames().div_ceil(slots as u64), work, buffer, |index, batch| {
         let first = index * slots as u64;
         let at = shape.frame_offset(first);

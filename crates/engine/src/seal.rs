@@ -84,8 +84,7 @@ pub(crate) fn seal_into(
             let shape =
                 BodyShape::of_plaintext(frame_len, len).ok_or(Error::TooLong { limit: PLAINTEXT_LEN_MAX })?;
             work.observer.total(len);
-            write_all_at(target.file(), 0, &mut [IoSlice::new(front)]).map_err(Error::output)?;
-            seal_file(&file, shape, &key, target.file(), front.len() as u64, work)?;
+            seal_file(&file, shape, &key, target.file(), front, work)?;
             if file.metadata().map_err(Error::input)?.len() != len {
                 return Err(Error::InputChanged);
             }
@@ -111,13 +110,13 @@ fn seal_file(
     shape: BodyShape,
     key: &FrameKey,
     output: &File,
-    body_offset: u64,
+    front: &[u8],
     work: &Work<'_>,
 ) -> Result<(), Error> {
     let frame_len = shape.frame_len().bytes();
     let slot_len = frame_len + TAG_LEN;
     let slots = Batch::slots_for(slot_len).min(usize::try_from(shape.frames()).unwrap_or(usize::MAX));
-    let buffer = || Batch::new(slot_len, slots);
+    let buffer = || Batch::for_body(slot_len, slots, shape.body_len());
     for_each_batch(shape.frames().div_ceil(slots as u64), work, buffer, |index, batch| {
         let first = index * slots as u64;
         let offset = first * frame_len as u64;
@@ -125,8 +124,14 @@ fn seal_file(
         let len = (shape.plaintext_len() - offset).min((slots * frame_len) as u64) as usize;
         read_exact_at(input, offset, &mut batch.parts_mut(frame_len, len)).map_err(Error::input)?;
         let total = seal_batch(batch, key, frame_len, first, len, |index| shape.place(index));
-        let at = body_offset + shape.frame_offset(first);
-        write_all_at(output, at, &mut batch.parts(slot_len, total)).map_err(Error::output)?;
+        let mut parts = batch.parts(slot_len, total);
+        let mut at = front.len() as u64 + shape.frame_offset(first);
+        if index == 0 {
+            // One call for a small file.
+            parts.insert(0, IoSlice::new(front));
+            at = 0;
+        }
+        write_all_at(output, at, &mut parts).map_err(Error::output)?;
         work.observer.advance(len as u64);
         Ok(())
     })

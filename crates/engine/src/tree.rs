@@ -176,15 +176,11 @@ impl Tree<'_> {
         each: impl Fn(&Path, &Lanes<'_>) -> Result<Fate, Error> + Sync,
     ) -> Result<TreeSummary, Error> {
         let walk = Mutex::new(Walk::new(self.input).map_err(Error::input)?);
+        // Before it is made, as far as it is there, and after, when every link in it is resolved.
+        let there = self.output.ancestors().find(|path| path.exists());
+        self.require_outside(there.unwrap_or(Path::new(".")))?;
         fs::create_dir_all(self.output).map_err(Error::output)?;
-        if self
-            .output
-            .canonicalize()
-            .map_err(Error::output)?
-            .starts_with(self.input.canonicalize().map_err(Error::input)?)
-        {
-            return Err(Error::OutputInside);
-        }
+        self.require_outside(self.output)?;
         let lanes = Lanes { work, large: Mutex::new(()) };
         let summary = Mutex::new(TreeSummary::default());
         let ended = OnceLock::new();
@@ -224,6 +220,13 @@ impl Tree<'_> {
             Some(err) => Err(err),
             None => Ok(*lock(&summary)),
         }
+    }
+
+    /// Refuses an output in which the walk would find what it made.
+    fn require_outside(&self, output: &Path) -> Result<(), Error> {
+        let output = output.canonicalize().map_err(Error::output)?;
+        let input = self.input.canonicalize().map_err(Error::input)?;
+        if output.starts_with(input) { Err(Error::OutputInside) } else { Ok(()) }
     }
 
     /// The next entry. The folder for what is in it is there when it is a folder.

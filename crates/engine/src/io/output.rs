@@ -153,10 +153,14 @@ impl PendingFile {
     fn link(&self, name: &Path) -> io::Result<()> {
         match &self.hidden {
             Some(hidden) => fs::hard_link(hidden, name),
-            None => {
-                let fd = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                Ok(rustix::fs::linkat(CWD, fd, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
-            }
+            None => match rustix::fs::linkat(&self.file, c"", CWD, name, AtFlags::EMPTY_PATH) {
+                // Older kernels let only root do it so.
+                Err(Errno::NOENT | Errno::INVAL | Errno::PERM) => {
+                    let fd = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                    Ok(rustix::fs::linkat(CWD, fd, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+                }
+                linked => Ok(linked?),
+            },
         }
     }
 
