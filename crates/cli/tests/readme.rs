@@ -47,7 +47,7 @@ fn the_tour_of_the_readme_runs() {
 
 #[test]
 fn the_examples_of_the_manual_run() {
-    for page in ["docs/manual/keys.md", "docs/manual/records.md", "docs/manual/delivery.md"] {
-        run(page);
+    for page in ["keys", "folders", "records", "delivery"] {
+        run(&format!("docs/manual/{page}.md"));
     }
 }
