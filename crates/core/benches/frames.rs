@@ -53,13 +53,13 @@ fn two_threads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("threads");
     group.throughput(Throughput::Bytes(frame_len() as u64));
     let key = frame_key();
-    for (name, threads) in [("1", 1), ("2", 2)] {
+    for (name, threads) in [("one thread", 1), ("two threads", 2)] {
         group.bench_function(name, |bencher| bencher.iter_custom(|iters| seal_shared(&key, iters, threads)));
     }
     group.finish();
 }
 
-/// How long `threads` threads take for `iters` frames in all, each sealing every so manieth.
+/// How long `threads` threads take for `iters` frames in all, each sealing every second one where they are two.
 fn seal_shared(key: &FrameKey, iters: u64, threads: u64) -> Duration {
     let mut buffers: Vec<Vec<u8>> = (0..threads).map(|_| vec![7; frame_len() + TAG_LEN]).collect();
     let start = Instant::now();
