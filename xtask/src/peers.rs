@@ -101,6 +101,8 @@ pub(crate) struct BenchPeers {
     pub(crate) openssl: PathBuf,
     pub(crate) gpg: PathBuf,
     pub(crate) node: PathBuf,
+    /// The one that may lack.
+    pub(crate) rclone: Option<PathBuf>,
 }
 
 /// Finds or installs the peers of the benchmark.
@@ -111,6 +113,9 @@ pub(crate) fn for_bench() -> Result<BenchPeers> {
         openssl: from_debian("openssl", "openssl")?,
         gpg: from_debian("gpg", "gnupg")?,
         node: node()?,
+        rclone: from_debian("rclone", "rclone")
+            .inspect_err(|error| println!("   SKIPPED: rclone, which cannot be had: {}", chain(error)))
+            .ok(),
     })
 }
 

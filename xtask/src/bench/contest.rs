@@ -7,11 +7,16 @@ use std::path::{Path, PathBuf};
 
 use waxwing_testkit::seeded::Seeded;
 
+use super::figures::Figures;
 use super::measure::{Sample, measure};
 use crate::command::{Error, Result, at_root, capture};
 
 /// The tools that take part, the reference first, and what they work on.
 pub(super) struct Contest {
+    /// What its figures are called by.
+    pub(super) key: String,
+    /// What it is called in the report.
+    pub(super) title: String,
     pub(super) payload: Payload,
     /// What a reader must know about all of them; may be empty.
     pub(super) about: &'static str,
@@ -25,10 +30,20 @@ pub(super) struct Entrant {
     pub(super) note: &'static str,
     pub(super) seal: Run,
     pub(super) open: Run,
-    /// Where `open` leaves the plaintext: a file, or a folder of files with their own names.
-    pub(super) opened: PathBuf,
+    /// How it is seen that the tool did what it should.
+    pub(super) check: Check,
     /// What is removed after each round, where it was made.
     pub(super) leftovers: Vec<PathBuf>,
+}
+
+/// What happens once, after the first round's `open`, whose time does not count.
+pub(super) enum Check {
+    /// The payload must lie here: a file, or a folder of files with their own names.
+    Compare(PathBuf),
+    /// This must succeed.
+    Run(Vec<OsString>),
+    /// There is nothing to see.
+    Nothing,
 }
 
 /// A command whose time counts, after others whose time does not.
@@ -48,7 +63,7 @@ pub(super) struct Samples {
 impl Contest {
     /// Drops the entrants that no word of `only` names; returns whether any is left beside the reference.
     pub(super) fn keep_only(&mut self, only: &[String]) -> bool {
-        if only.iter().any(|word| self.payload.name.contains(word.as_str())) || only.is_empty() {
+        if only.iter().any(|word| self.title.contains(word.as_str())) || only.is_empty() {
             return true;
         }
         let mut first = true;
@@ -72,12 +87,12 @@ impl Contest {
                 let seal = self.take(&entrant.seal)?;
                 let open = self.take(&entrant.open)?;
                 if round == 0 {
-                    self.payload.compare(entrant.name, &entrant.opened)?;
+                    self.check(entrant)?;
                 }
                 entrant.leftovers.iter().try_for_each(|path| remove(path))?;
                 println!(
-                    "{} round {}: {:24} seal {:8.3} s  open {:8.3} s",
-                    self.payload.name,
+                    "{}, round {}: {:24} seal {:8.3} s  open {:8.3} s",
+                    self.title,
                     round + 1,
                     entrant.name,
                     seal.secs,
@@ -90,23 +105,48 @@ impl Contest {
         Ok(samples)
     }
 
-    fn take(&self, run: &Run) -> Result<Sample> {
-        for command in &run.before {
-            let (program, arguments) = command.split_first().expect("a command has a program");
-            capture(at_root(program).args(arguments))?;
+    /// Adds the results to the figures, as seconds a file.
+    pub(super) fn note(&self, results: &[Samples], figures: &mut Figures) {
+        for (entrant, samples) in self.entrants.iter().zip(results) {
+            for (operation, samples) in [("seal", &samples.seal), ("open", &samples.open)] {
+                for sample in samples {
+                    let secs = sample.secs / f64::from(self.payload.files);
+                    figures.push(format!("{}/{operation}/{}", self.key, entrant.name), secs);
+                }
+            }
         }
+    }
+
+    fn check(&self, entrant: &Entrant) -> Result<()> {
+        match &entrant.check {
+            Check::Compare(opened) => self.payload.compare(entrant.name, opened),
+            Check::Run(command) => quietly(command),
+            Check::Nothing => Ok(()),
+        }
+    }
+
+    fn take(&self, run: &Run) -> Result<Sample> {
+        run.before.iter().try_for_each(quietly)?;
         measure(&self.payload.folder, &run.command)
     }
 }
 
+/// Runs `command` to its end.
+pub(super) fn quietly(command: impl AsRef<[OsString]>) -> Result<()> {
+    let (program, arguments) = command.as_ref().split_first().expect("a command has a program");
+    capture(at_root(program).args(arguments)).map(drop)
+}
+
 /// What is sealed: random bytes, which no tool can compress, in one file or in many.
+#[derive(Clone)]
 pub(super) struct Payload {
-    pub(super) name: String,
     /// For the payload and all that is made from it.
     pub(super) folder: PathBuf,
     /// The file, or the folder that holds the files.
     pub(super) plain: PathBuf,
+    /// Bytes in all files.
     pub(super) len: u64,
+    pub(super) files: u32,
 }
 
 impl Payload {
@@ -115,7 +155,7 @@ impl Payload {
         fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
         let plain = folder.join("plain");
         write_seeded(&plain, 1, len)?;
-        Ok(Self { name: format!("one file of {} MiB", len >> 20), folder: folder.into(), plain, len })
+        Ok(Self { folder: folder.into(), plain, len, files: 1 })
     }
 
     /// `files` files of `each` bytes.
@@ -125,12 +165,11 @@ impl Payload {
         for number in 0..files {
             write_seeded(&plain.join(format!("{number:05}")), u64::from(number) + 2, each)?;
         }
-        let name = format!("{files} files of {} KiB", each >> 10);
-        Ok(Self { name, folder: folder.into(), plain, len: u64::from(files) * each })
+        Ok(Self { folder: folder.into(), plain, len: u64::from(files) * each, files })
     }
 
     /// Fails unless `opened` holds what the payload holds.
-    fn compare(&self, tool: &str, opened: &Path) -> Result<()> {
+    pub(super) fn compare(&self, tool: &str, opened: &Path) -> Result<()> {
         let pairs = if self.plain.is_dir() {
             let names = fs::read_dir(&self.plain).map_err(Error::file("list", &self.plain))?;
             names.flatten().map(|entry| (entry.path(), opened.join(entry.file_name()))).collect()
@@ -174,7 +213,8 @@ fn same(one: &Path, other: &Path) -> io::Result<bool> {
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
+/// Removes a file or a folder, if it is there.
+pub(super) fn remove(path: &Path) -> Result<()> {
     let outcome = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path)(error)),
@@ -211,17 +251,33 @@ mod test {
     }
 
     #[test]
-    fn only_keeps_the_reference() {
-        let entrant = |name| Entrant {
-            name,
-            note: "",
-            seal: Run::default(),
-            open: Run::default(),
-            opened: PathBuf::new(),
-            leftovers: Vec::new(),
+    fn figures_are_seconds_a_file() {
+        let contest = Contest {
+            key: "many".into(),
+            title: String::new(),
+            payload: Payload { folder: "".into(), plain: "".into(), len: 0, files: 10 },
+            about: "",
+            entrants: vec![entrant("cp")],
         };
+        let sample = |secs| Sample { secs, peak_kib: 1 };
+        let samples = Samples { seal: vec![sample(5.0), sample(2.5)], open: vec![] };
+        let mut figures = Figures::default();
+        contest.note(&[samples], &mut figures);
+        assert_eq!(figures.of("many/seal/cp"), [0.5, 0.25]);
+        assert!(figures.of("many/open/cp").is_empty());
+    }
+
+    fn entrant(name: &'static str) -> Entrant {
+        let (seal, open) = (Run::default(), Run::default());
+        Entrant { name, note: "", seal, open, check: Check::Nothing, leftovers: Vec::new() }
+    }
+
+    #[test]
+    fn only_keeps_the_reference() {
         let mut contest = Contest {
-            payload: Payload { name: "one file".into(), folder: "".into(), plain: "".into(), len: 0 },
+            key: "memory".into(),
+            title: "one file".into(),
+            payload: Payload { folder: "".into(), plain: "".into(), len: 0, files: 1 },
             about: "",
             entrants: ["waxwing", "cp", "age", "rage"].into_iter().map(entrant).collect(),
         };
