@@ -1,7 +1,7 @@
 //! The record scheme over files and pipes: one ciphertext, verified before a byte of it is decrypted for anybody.
 
 mod fingerprint;
-mod pair;
+mod piece;
 
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read, Seek as _, SeekFrom, Write};
@@ -17,7 +17,7 @@ use waxwing_keyring::{RecordKeys, RsaRecipientKey, wrap_content_key};
 use zeroize::Zeroizing;
 
 use self::fingerprint::Fingerprints;
-use self::pair::{PAIR_LEN, Pair};
+use self::piece::{PIECE_LEN, Piece, Stride};
 use crate::digest::Sha256Writer;
 use crate::io::{Input, Output, Privacy, Sink, Spool, read_exact_at};
 use crate::pump::pump;
@@ -90,22 +90,22 @@ fn encrypt(
     place: TagPlace,
     work: &Work<'_>,
 ) -> Result<(u64, Option<[u8; TAG_LEN]>), Error> {
-    let mut encryptor = Some(encryptor);
+    let (mut encryptor, mut stride) = (Some(encryptor), Stride::new());
     let (mut plaintext_len, mut tag) = (0, None);
-    pump(source, sink, work, Pair::new, |pair, len, last| {
+    pump(source, sink, work, Piece::new, |piece, len, last| {
         plaintext_len += len as u64;
         if plaintext_len > GCM_PLAINTEXT_LEN_MAX {
             return Err(Error::TooLong { limit: GCM_PLAINTEXT_LEN_MAX });
         }
-        let (input, output) = pair.halves(len);
         let current = encryptor.as_mut().expect("it is there until the last piece");
-        let mut written = current.update(input, output);
+        let update = |input: &[u8], output: &mut [u8]| Ok::<_, Error>(current.update(input, output));
+        let mut written = piece.transform(len, &mut stride, update)?;
         if last && let Some(encryptor) = encryptor.take() {
-            let (more, made) = encryptor.finish(&mut output[written..]);
+            let (more, made) = encryptor.finish(piece.rest(written));
             written += more;
             tag = made;
             if let (Some(made), TagPlace::Appended) = (made, place) {
-                output[written..written + TAG_LEN].copy_from_slice(&made);
+                piece.rest(written)[..TAG_LEN].copy_from_slice(&made);
                 written += TAG_LEN;
             }
         }
@@ -171,7 +171,15 @@ pub fn open_record(
     // A stream cannot be taken back, so even CBC, which proves little, is tried to its end first.
     let fingerprints = match (&sink, scheme.cipher) {
         (Sink::File(_), Cipher::Cbc(_)) => None,
-        _ => Some(body.verify(decryptor()?, work)?),
+        (Sink::File(_), _) => {
+            body.verify(decryptor()?, None, work)?;
+            None
+        }
+        (Sink::Stream(_), _) => {
+            let mut fingerprints = Fingerprints::new()?;
+            body.verify(decryptor()?, Some(&mut fingerprints), work)?;
+            Some(fingerprints)
+        }
     };
     let plaintext_len = match &mut sink {
         Sink::File(target) => body.decrypt(decryptor()?, None, &mut target.file(), work)?,
@@ -219,26 +227,30 @@ impl<'a> Ciphertext<'a> {
         Ok(file.take(len))
     }
 
-    /// Reads everything once and throws the plaintext away. Returns what identifies each piece.
-    fn verify(&self, mut decryptor: Decryptor, work: &Work<'_>) -> Result<Fingerprints, Error> {
-        let mut fingerprints = Fingerprints::new()?;
+    /// Reads everything once and throws the plaintext away. `fingerprints` learn what identifies each piece.
+    fn verify(
+        &self,
+        decryptor: Decryptor,
+        mut fingerprints: Option<&mut Fingerprints>,
+        work: &Work<'_>,
+    ) -> Result<(), Error> {
         let mut source = self.front(self.len)?;
-        let mut input = vec![0; PAIR_LEN];
-        let mut scratch = Zeroizing::new(vec![0; PAIR_LEN + SLACK_LEN]);
-        let mut left = self.len;
-        while left > 0 {
-            if work.observer.stopped() {
-                return Err(Error::Stopped);
+        let scratch = Zeroizing::new(vec![0; PIECE_LEN + SLACK_LEN]);
+        let mut trial = Trial { decryptor, scratch, failed: false };
+        let mut read = 0;
+        pump(&mut source, &mut trial, work, Piece::new, |piece, len, _| {
+            if let Some(fingerprints) = &mut fingerprints {
+                fingerprints.push(piece.input(len));
             }
-            let piece = &mut input[..left.min(PAIR_LEN as u64) as usize];
-            source.read_exact(piece).map_err(Error::input)?;
-            fingerprints.push(piece);
-            decryptor.update(piece, &mut scratch)?;
-            left -= piece.len() as u64;
-            work.observer.advance(piece.len() as u64);
+            read += len as u64;
+            Ok(len)
+        })?;
+        if read != self.len {
+            return Err(Error::InputChanged);
         }
+        let Trial { decryptor, mut scratch, failed } = trial;
         decryptor.finish(self.tag.as_ref(), &mut scratch)?;
-        Ok(fingerprints)
+        if failed { Err(NotAuthentic.into()) } else { Ok(()) }
     }
 
     fn decrypt(
@@ -249,25 +261,44 @@ impl<'a> Ciphertext<'a> {
         work: &Work<'_>,
     ) -> Result<u64, Error> {
         let mut source = self.front(self.len)?;
-        let mut decryptor = Some(decryptor);
+        let (mut decryptor, mut stride) = (Some(decryptor), Stride::new());
         let (mut index, mut read, mut plaintext_len) = (0, 0, 0);
-        pump(&mut source, sink, work, Pair::new, |pair, len, last| {
-            let (input, output) = pair.halves(len);
-            if len > 0 && fingerprints.is_some_and(|known| !known.matches(index, input)) {
+        pump(&mut source, sink, work, Piece::new, |piece, len, last| {
+            if len > 0 && fingerprints.is_some_and(|known| !known.matches(index, piece.input(len))) {
                 return Err(Error::InputChanged);
             }
             (index, read) = (index + 1, read + len as u64);
             let current = decryptor.as_mut().ok_or(NotAuthentic)?;
-            let mut written = current.update(input, output)?;
+            let mut written =
+                piece.transform(len, &mut stride, |input, output| current.update(input, output))?;
             if last && let Some(decryptor) = decryptor.take() {
                 if read != self.len {
                     return Err(Error::InputChanged);
                 }
-                written += decryptor.finish(self.tag.as_ref(), &mut output[written..])?;
+                written += decryptor.finish(self.tag.as_ref(), piece.rest(written))?;
             }
             plaintext_len += written as u64;
             Ok(written)
         })?;
         Ok(plaintext_len)
+    }
+}
+
+/// Decrypts what is written to it, and keeps none of it.
+struct Trial {
+    decryptor: Decryptor,
+    scratch: Zeroizing<Vec<u8>>,
+    failed: bool,
+}
+
+impl Write for Trial {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = bytes.len().min(PIECE_LEN);
+        self.failed |= self.decryptor.update(&bytes[..len], &mut self.scratch).is_err();
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

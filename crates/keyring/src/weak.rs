@@ -1,6 +1,6 @@
 //! RSA keys that must not be used, however well formed they are.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 /// The sizes of moduli that are taken, in bits.
 pub const MODULUS_BITS: RangeInclusive<usize> = 2048..=8192;
@@ -47,7 +47,7 @@ pub(crate) fn check(modulus: &[u8], exponent: &[u8]) -> Result<(), WeakKey> {
     if self::bits(exponent) > EXPONENT_BITS_MAX || value < EXPONENT_MIN || value.is_multiple_of(2) {
         return Err(WeakKey::Exponent);
     }
-    if let Some(factor) = (2..FACTOR_MAX).find(|&factor| remainder(modulus, factor) == 0) {
+    if let Some(factor) = primes(2..FACTOR_MAX).find(|&prime| remainder(modulus, prime) == 0) {
         return Err(WeakKey::Factor { factor });
     }
     if has_roca_pattern(modulus) { Err(WeakKey::Roca) } else { Ok(()) }
@@ -56,8 +56,7 @@ pub(crate) fn check(modulus: &[u8], exponent: &[u8]) -> Result<(), WeakKey> {
 /// Whether the modulus is, for each small prime, a power of 65537 modulo that prime. The faulty generator's primes are
 /// built so, and a random modulus passes all these tests about once in 2^27 times (Nemec et al., CCS 2017, section 3).
 fn has_roca_pattern(modulus: &[u8]) -> bool {
-    let odd_primes = (3u32..=167).filter(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0));
-    odd_primes.into_iter().all(|prime| {
+    primes(3..168).all(|prime| {
         let wanted = remainder(modulus, prime);
         let mut power = 1;
         (0..prime).any(|_| {
@@ -68,8 +67,16 @@ fn has_roca_pattern(modulus: &[u8]) -> bool {
     })
 }
 
+fn primes(range: Range<u32>) -> impl Iterator<Item = u32> {
+    range.filter(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0))
+}
+
+/// Four bytes at a time: every start of the command waits for it.
 fn remainder(number: &[u8], divisor: u32) -> u32 {
-    number.iter().fold(0, |rest, byte| (rest << 8 | u32::from(*byte)) % divisor)
+    let words = number.rchunks(4).rev();
+    let words = words.map(|word| word.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    // The cast cannot cut: a remainder is below the divisor.
+    words.fold(0, |rest, word| (rest << 32 | word) % u64::from(divisor)) as u32
 }
 
 fn trimmed(number: &[u8]) -> &[u8] {

@@ -8,7 +8,7 @@ const FINGERPRINT_LEN: usize = 16;
 /// What tells that the pieces of a second reading are those of the first: GMAC (NIST SP 800-38D, section 3) under a key
 /// that this process drew for this one purpose. A MAC, since whoever can write the file could make a checksum fit.
 ///
-/// At most `2^36 / PAIR_LEN` pieces come, whose fingerprints are 4 MiB.
+/// At most `2^36 / PIECE_LEN` pieces come, whose fingerprints are 8 MiB.
 pub(super) struct Fingerprints {
     key: LessSafeKey,
     macs: Vec<[u8; FINGERPRINT_LEN]>,
