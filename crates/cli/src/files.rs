@@ -83,7 +83,7 @@ pub(crate) fn output(path: &Path, existing: Existing, binary: bool) -> Result<Ou
     }
     let stdout =
         duplicate(io::stdout()).map_err(|err| Failure::io("cannot write to standard output", err))?;
-    Ok(Output::Stream(Box::new(stdout)))
+    Ok(Output::from_file(stdout))
 }
 
 /// Reads a whole file of at most `limit` bytes.

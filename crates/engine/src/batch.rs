@@ -1,9 +1,6 @@
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{IoSlice, IoSliceMut};
 
 use zeroize::Zeroize as _;
-
-use crate::io::{fill, write_all};
-use crate::pump::Buffer;
 
 /// Several frames in one buffer, each in a slot of its own, so that they are read or written with one call and sealed or
 /// opened in place: plaintext is copied once in and ciphertext once out, and nothing between.
@@ -16,9 +13,9 @@ pub(crate) struct Batch {
     touched: usize,
 }
 
-/// How many bytes a batch of small frames holds at most: so few that they stay in a core's cache between reading, sealing
-/// and writing. Two frames of 64 KiB.
-const BATCH_LEN: usize = 160 << 10;
+/// How many bytes a batch of small frames holds at most: so few that most of them stay in a core's cache between reading,
+/// sealing and writing.
+const BATCH_LEN: usize = 640 << 10;
 
 impl Batch {
     /// A batch of so many slots.
@@ -52,36 +49,6 @@ impl Batch {
     /// The slots.
     pub(crate) fn slots_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         self.bytes.chunks_mut(self.slot_len)
-    }
-}
-
-/// A batch on its way through a pipe.
-pub(crate) struct FrameBuffer {
-    pub(crate) batch: Batch,
-    capacity: usize,
-    read_part: usize,
-    write_part: usize,
-}
-
-impl FrameBuffer {
-    /// Reads `read_part` bytes into each slot and writes `write_part` bytes from it.
-    pub(crate) fn new(slot_len: usize, read_part: usize, write_part: usize) -> Self {
-        let slots = Batch::slots_for(slot_len);
-        Self { batch: Batch::new(slot_len, slots), capacity: slots * read_part, read_part, write_part }
-    }
-}
-
-impl Buffer for FrameBuffer {
-    fn fill(&mut self, source: &mut dyn Read) -> io::Result<usize> {
-        fill(source, &mut self.batch.parts_mut(self.read_part, self.capacity))
-    }
-
-    fn capacity(&self) -> usize {
-        self.capacity
-    }
-
-    fn drain(&self, sink: &mut dyn Write, len: usize) -> io::Result<()> {
-        write_all(sink, &mut self.batch.parts(self.write_part, len))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod input;
 mod output;
+mod pipe;
 mod vectored;
 
 pub use input::Input;

@@ -7,11 +7,11 @@ use waxwing_core::frames::{BodyShape, FrameKey, Place, TAG_LEN};
 use waxwing_formats::envelope::{Context, PLAINTEXT_LEN_MAX};
 use waxwing_keyring::Keyring;
 
-use crate::batch::{Batch, FrameBuffer};
+use crate::batch::Batch;
 use crate::header::Body;
-use crate::io::{Input, Output, Privacy, Sink, read_exact_at, write_all_at};
+use crate::io::{Input, Output, Privacy, Sink, read_exact_at, write_all, write_all_at};
 use crate::parallel::for_each_batch;
-use crate::pump::pump;
+use crate::pump::{Ahead, Made, pump};
 use crate::{Error, OpenError, Work};
 
 /// What was opened.
@@ -193,7 +193,7 @@ fn open_stream(
     if let Some(len) = input.known_len() {
         work.observer.total(len.saturating_sub(offset));
     }
-    let mut source = match input {
+    let source = match input {
         Input::File { mut file, .. } => {
             file.seek(SeekFrom::Start(offset)).map_err(Error::input)?;
             Box::new(file)
@@ -202,21 +202,23 @@ fn open_stream(
     };
     let frame_len = header.frame_len().bytes();
     let slot_len = frame_len + TAG_LEN;
-    let buffer = || FrameBuffer::new(slot_len, slot_len, frame_len);
+    let slots = Batch::slots_for(slot_len);
+    let mut source = Ahead::new(source);
     let (mut index, mut plaintext_len) = (0, 0);
-    pump(&mut source, sink, work, buffer, |buffer, len, last| {
+    let make = |batch: &mut Batch| {
+        let (len, last) = source.fill(&mut batch.parts_mut(slot_len, slots * slot_len))?;
         let first = index;
         index += len.div_ceil(slot_len) as u64;
-        let total = open_batch(&mut buffer.batch, header.frame_key(), frame_len, len, |i| Place {
-            index: first + i,
-            last: last && first + i + 1 == index.max(1),
-        })?;
-        plaintext_len += total as u64;
+        let place = |i| Place { index: first + i, last: last && first + i + 1 == index.max(1) };
+        let written = open_batch(batch, header.frame_key(), frame_len, len, place)?;
+        plaintext_len += written as u64;
         if plaintext_len > PLAINTEXT_LEN_MAX {
             return Err(OpenError::TooLong.into());
         }
-        Ok(total)
-    })?;
+        Ok(Made { read: len, written, last })
+    };
+    let drain = |batch: &Batch, len, sink: &mut dyn Write| write_all(sink, &mut batch.parts(frame_len, len));
+    pump(sink, work, || Batch::new(slot_len, slots), make, drain)?;
     Ok(plaintext_len)
 }
 

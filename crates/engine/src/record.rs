@@ -7,20 +7,17 @@ use std::fs::File;
 use std::io::{self, IoSliceMut, Read, Seek as _, SeekFrom, Write};
 
 use aws_lc_rs::constant_time;
-use waxwing_core::content::{
-    Decryptor, Encryptor, GCM_PLAINTEXT_LEN_MAX, Legacy, Permitted, Plan, SLACK_LEN,
-};
+use waxwing_core::content::{Decryptor, Encryptor, GCM_PLAINTEXT_LEN_MAX, Legacy, Permitted, Plan};
 use waxwing_core::{NotAuthentic, Random};
 use waxwing_formats::record::{Record, TAG_LEN};
 use waxwing_formats::scheme::{Cipher, Scheme, TagPlace};
 use waxwing_keyring::{RecordKeys, RsaRecipientKey, wrap_content_key};
-use zeroize::Zeroizing;
 
 use self::fingerprint::Fingerprints;
-use self::piece::{PIECE_LEN, Piece, Stride};
+use self::piece::{Buffer, Pieces};
 use crate::digest::Sha256Writer;
 use crate::io::{Input, Output, Privacy, Sink, Spool, read_exact_at};
-use crate::pump::pump;
+use crate::pump::{Made, pump};
 use crate::{Error, Work};
 
 /// Encrypts `input` into a bare ciphertext, and returns the record that belongs to it: wrapped key, IV, tag, scheme and key
@@ -44,14 +41,14 @@ pub fn seal_record(
     if let Some(len) = input.known_len() {
         work.observer.total(len);
     }
-    let mut source = input.into_stream();
+    let mut pieces = Pieces::new(input.into_stream());
     let encrypt_into = |sink: &mut (dyn Write + Send)| {
         if scheme.scheme().cipher.is_authenticated() {
-            let (len, tag) = encrypt(&mut source, sink, encryptor, place, work)?;
+            let (len, tag) = encrypt(&mut pieces, sink, encryptor, place, work)?;
             return Ok((len, tag, None));
         }
         let mut hashed = Sha256Writer::new(sink);
-        let (len, tag) = encrypt(&mut source, &mut hashed, encryptor, place, work)?;
+        let (len, tag) = encrypt(&mut pieces, &mut hashed, encryptor, place, work)?;
         Ok::<_, Error>((len, tag, Some(hashed.finish())))
     };
     let (plaintext_len, tag, digest) = match sink {
@@ -84,33 +81,35 @@ pub struct SealedRecord {
 }
 
 fn encrypt(
-    source: &mut dyn Read,
+    pieces: &mut Pieces<impl Read>,
     sink: &mut (dyn Write + Send),
     encryptor: Encryptor,
     place: TagPlace,
     work: &Work<'_>,
 ) -> Result<(u64, Option<[u8; TAG_LEN]>), Error> {
-    let (mut encryptor, mut stride) = (Some(encryptor), Stride::new());
+    let mut encryptor = Some(encryptor);
     let (mut plaintext_len, mut tag) = (0, None);
-    pump(source, sink, work, Piece::new, |piece, len, last| {
-        plaintext_len += len as u64;
+    let make = |buffer: &mut Buffer| {
+        let (input, last) = pieces.read()?;
+        let output = buffer.room(input.len());
+        plaintext_len += input.len() as u64;
         if plaintext_len > GCM_PLAINTEXT_LEN_MAX {
             return Err(Error::TooLong { limit: GCM_PLAINTEXT_LEN_MAX });
         }
         let current = encryptor.as_mut().expect("it is there until the last piece");
-        let update = |input: &[u8], output: &mut [u8]| Ok::<_, Error>(current.update(input, output));
-        let mut written = piece.transform(len, &mut stride, update)?;
+        let mut written = current.update(input, output);
         if last && let Some(encryptor) = encryptor.take() {
-            let (more, made) = encryptor.finish(piece.rest(written));
+            let (more, made) = encryptor.finish(&mut output[written..]);
             written += more;
             tag = made;
             if let (Some(made), TagPlace::Appended) = (made, place) {
-                piece.rest(written)[..TAG_LEN].copy_from_slice(&made);
+                output[written..written + TAG_LEN].copy_from_slice(&made);
                 written += TAG_LEN;
             }
         }
-        Ok(written)
-    })?;
+        Ok(Made { read: input.len(), written, last })
+    };
+    pump(sink, work, Buffer::new, make, |buffer, len, sink| sink.write_all(buffer.written(len)))?;
     Ok((plaintext_len, tag))
 }
 
@@ -230,27 +229,31 @@ impl<'a> Ciphertext<'a> {
     /// Reads everything once and throws the plaintext away. `fingerprints` learn what identifies each piece.
     fn verify(
         &self,
-        decryptor: Decryptor,
+        mut decryptor: Decryptor,
         mut fingerprints: Option<&mut Fingerprints>,
         work: &Work<'_>,
     ) -> Result<(), Error> {
-        let mut source = self.front(self.len)?;
-        let scratch = Zeroizing::new(vec![0; PIECE_LEN + SLACK_LEN]);
-        let mut trial = Trial { decryptor, scratch, failed: false };
-        let mut read = 0;
-        pump(&mut source, &mut trial, work, Piece::new, |piece, len, _| {
-            if let Some(fingerprints) = &mut fingerprints {
-                fingerprints.push(piece.input(len));
+        let mut pieces = self.pieces()?;
+        let mut scratch = Buffer::new();
+        let mut left = self.len;
+        loop {
+            if work.observer.stopped() {
+                return Err(Error::Stopped);
             }
-            read += len as u64;
-            Ok(len)
-        })?;
-        if read != self.len {
-            return Err(Error::InputChanged);
+            let (piece, last) = pieces.read()?;
+            if let Some(fingerprints) = &mut fingerprints {
+                fingerprints.push(piece);
+            }
+            let scratch = scratch.room(piece.len());
+            decryptor.update(piece, scratch)?;
+            left -= piece.len() as u64;
+            work.observer.advance(piece.len() as u64);
+            match (last, left) {
+                (false, _) => {}
+                (true, 0) => return Ok(decryptor.finish(self.tag.as_ref(), scratch).map(|_| ())?),
+                (true, _) => return Err(Error::InputChanged),
+            }
         }
-        let Trial { decryptor, mut scratch, failed } = trial;
-        decryptor.finish(self.tag.as_ref(), &mut scratch)?;
-        if failed { Err(NotAuthentic.into()) } else { Ok(()) }
     }
 
     fn decrypt(
@@ -260,45 +263,31 @@ impl<'a> Ciphertext<'a> {
         sink: &mut (dyn Write + Send),
         work: &Work<'_>,
     ) -> Result<u64, Error> {
-        let mut source = self.front(self.len)?;
-        let (mut decryptor, mut stride) = (Some(decryptor), Stride::new());
-        let (mut index, mut read, mut plaintext_len) = (0, 0, 0);
-        pump(&mut source, sink, work, Piece::new, |piece, len, last| {
-            if len > 0 && fingerprints.is_some_and(|known| !known.matches(index, piece.input(len))) {
+        let (mut pieces, mut decryptor) = (self.pieces()?, Some(decryptor));
+        let (mut index, mut left, mut plaintext_len) = (0, self.len, 0);
+        let make = |buffer: &mut Buffer| {
+            let (input, last) = pieces.read()?;
+            let output = buffer.room(input.len());
+            if fingerprints.is_some_and(|known| !known.matches(index, input)) {
                 return Err(Error::InputChanged);
             }
-            (index, read) = (index + 1, read + len as u64);
+            (index, left) = (index + 1, left - input.len() as u64);
             let current = decryptor.as_mut().ok_or(NotAuthentic)?;
-            let mut written =
-                piece.transform(len, &mut stride, |input, output| current.update(input, output))?;
+            let mut written = current.update(input, output)?;
             if last && let Some(decryptor) = decryptor.take() {
-                if read != self.len {
+                if left > 0 {
                     return Err(Error::InputChanged);
                 }
-                written += decryptor.finish(self.tag.as_ref(), piece.rest(written))?;
+                written += decryptor.finish(self.tag.as_ref(), &mut output[written..])?;
             }
             plaintext_len += written as u64;
-            Ok(written)
-        })?;
+            Ok(Made { read: input.len(), written, last })
+        };
+        pump(sink, work, Buffer::new, make, |buffer, len, sink| sink.write_all(buffer.written(len)))?;
         Ok(plaintext_len)
     }
-}
 
-/// Decrypts what is written to it, and keeps none of it.
-struct Trial {
-    decryptor: Decryptor,
-    scratch: Zeroizing<Vec<u8>>,
-    failed: bool,
-}
-
-impl Write for Trial {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = bytes.len().min(PIECE_LEN);
-        self.failed |= self.decryptor.update(&bytes[..len], &mut self.scratch).is_err();
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn pieces(&self) -> Result<Pieces<impl Read + use<'a>>, Error> {
+        Ok(Pieces::new(self.front(self.len)?))
     }
 }

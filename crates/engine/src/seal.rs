@@ -7,10 +7,10 @@ use waxwing_core::frames::{BodyShape, FrameKey, Place, TAG_LEN};
 use waxwing_formats::envelope::{FrameLen, PLAINTEXT_LEN_MAX};
 use waxwing_keyring::Keyring;
 
-use crate::batch::{Batch, FrameBuffer};
+use crate::batch::Batch;
 use crate::io::{Input, Output, Privacy, Sink, read_exact_at, write_all, write_all_at};
 use crate::parallel::for_each_batch;
-use crate::pump::pump;
+use crate::pump::{Ahead, Made, pump};
 use crate::small::write_sink;
 use crate::{Error, Work};
 
@@ -151,21 +151,22 @@ fn seal_stream(
     write_all(&mut sink, &mut [IoSlice::new(front)]).map_err(Error::output)?;
     let frame_len = frame_len.bytes();
     let slot_len = frame_len + TAG_LEN;
-    let buffer = || FrameBuffer::new(slot_len, frame_len, slot_len);
+    let slots = Batch::slots_for(slot_len);
+    let mut source = Ahead::new(input.into_stream());
     let (mut index, mut plaintext_len) = (0, 0);
-    pump(&mut *input.into_stream(), sink, work, buffer, |buffer, len, last| {
+    let make = |batch: &mut Batch| {
+        let (len, last) = source.fill(&mut batch.parts_mut(frame_len, slots * frame_len))?;
         plaintext_len += len as u64;
         if plaintext_len > PLAINTEXT_LEN_MAX {
             return Err(Error::TooLong { limit: PLAINTEXT_LEN_MAX });
         }
         let first = index;
-        let frames = len.div_ceil(frame_len).max(1) as u64;
-        index += frames;
-        Ok(seal_batch(&mut buffer.batch, key, frame_len, first, len, |at| Place {
-            index: at,
-            last: last && at + 1 == index,
-        }))
-    })?;
+        index += len.div_ceil(frame_len).max(1) as u64;
+        let place = |at| Place { index: at, last: last && at + 1 == index };
+        Ok(Made { read: len, written: seal_batch(batch, key, frame_len, first, len, place), last })
+    };
+    let drain = |batch: &Batch, len, sink: &mut dyn Write| write_all(sink, &mut batch.parts(slot_len, len));
+    pump(sink, work, || Batch::new(slot_len, slots), make, drain)?;
     Ok(plaintext_len)
 }
 

@@ -3,6 +3,7 @@ use std::io::{self, Read, Seek as _};
 use std::path::Path;
 
 use super::output::anonymous_file;
+use super::pipe::widen_pipe;
 use crate::Error;
 
 /// Where bytes come from.
@@ -51,6 +52,7 @@ impl Input {
         if metadata.is_file() && metadata.len() > 0 && file.stream_position()? == 0 {
             return Ok(Self::File { file, len: metadata.len() });
         }
+        widen_pipe(&file);
         Ok(Self::Stream(Box::new(file)))
     }
 

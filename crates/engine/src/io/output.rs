@@ -9,6 +9,8 @@ use std::time::SystemTime;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::pipe::widen_pipe;
+
 /// How often another name is tried when one is taken.
 const NAME_TRIES_MAX: u32 = 1000;
 
@@ -65,6 +67,12 @@ impl Output {
         Self::File { path: path.into(), existing: Existing::Keep }
     }
 
+    /// A file that is open already, such as standard output, written from where it stands.
+    pub fn from_file(file: File) -> Self {
+        widen_pipe(&file);
+        Self::Stream(Box::new(file))
+    }
+
     /// Opens it; a pipe or a device under the path becomes a stream.
     pub(crate) fn open(self, privacy: Privacy) -> io::Result<Sink> {
         match self {
@@ -72,7 +80,7 @@ impl Output {
             Self::File { path, existing } => match fs::metadata(&path) {
                 Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
                 Ok(found) if !found.is_file() => {
-                    Ok(Sink::Stream(Box::new(File::options().write(true).open(&path)?)))
+                    Self::from_file(File::options().write(true).open(&path)?).open(privacy)
                 }
                 Ok(_) if existing == Existing::Keep => Err(ErrorKind::AlreadyExists.into()),
                 _ => PendingFile::create(path, existing, privacy).map(Sink::File),

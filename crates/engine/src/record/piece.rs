@@ -1,84 +1,61 @@
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{IoSliceMut, Read};
 
 use waxwing_core::content::SLACK_LEN;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
 
-use crate::io::fill;
-use crate::pump::Buffer;
+use crate::Error;
+use crate::pump::Ahead;
 
-/// Bytes that travel at once: so few that all pieces on their way stay in a core's cache.
-pub(super) const PIECE_LEN: usize = 128 << 10;
-/// Room behind what was read for what a cipher held back, and a tag.
+/// Bytes that are read at once.
+const PIECE_LEN: usize = 128 << 10;
+/// Room behind what came of a piece for what a cipher held back, and a tag.
 const ROOM_LEN: usize = 2 * SLACK_LEN;
-/// How much is transformed with one call.
-const STRIDE_LEN: usize = 16 << 10;
 
-/// What was read, and then what came of it, in the same place. Wiped on drop, since one of the two is plaintext.
-pub(super) struct Piece {
+/// A piece, or what came of it. Wiped on drop, since it may be plaintext, as far as it was used.
+pub(super) struct Buffer {
     bytes: Vec<u8>,
-    touched: usize,
+    used: usize,
 }
 
-/// Where input waits while its place is written to: not every cipher can work in place.
-pub(super) struct Stride(Zeroizing<Vec<u8>>);
-
-impl Stride {
+impl Buffer {
     pub(super) fn new() -> Self {
-        Self(Zeroizing::new(vec![0; STRIDE_LEN]))
-    }
-}
-
-impl Piece {
-    pub(super) fn new() -> Self {
-        Self { bytes: vec![0; PIECE_LEN + ROOM_LEN], touched: 0 }
+        Self { bytes: vec![0; PIECE_LEN + ROOM_LEN], used: 0 }
     }
 
-    /// The first `len` bytes, as they were read.
-    pub(super) fn input(&self, len: usize) -> &[u8] {
+    /// Room for what comes of a piece of this length.
+    pub(super) fn room(&mut self, len: usize) -> &mut [u8] {
+        self.used = self.used.max(len + ROOM_LEN);
+        &mut self.bytes[..len + ROOM_LEN]
+    }
+
+    /// The first `len` bytes.
+    pub(super) fn written(&self, len: usize) -> &[u8] {
         &self.bytes[..len]
     }
-
-    /// Puts what `update` makes of the first `len` bytes in their place, and says how many bytes that is. `update` holds back
-    /// what it likes, but never has written more than it was given.
-    pub(super) fn transform<E>(
-        &mut self,
-        len: usize,
-        stride: &mut Stride,
-        mut update: impl FnMut(&[u8], &mut [u8]) -> Result<usize, E>,
-    ) -> Result<usize, E> {
-        let (mut read, mut written) = (0, 0);
-        while read < len {
-            let input = &mut stride.0[..(len - read).min(STRIDE_LEN)];
-            input.copy_from_slice(&self.bytes[read..read + input.len()]);
-            read += input.len();
-            written += update(input, &mut self.bytes[written..read + ROOM_LEN])?;
-        }
-        self.touched = self.touched.max(len);
-        Ok(written)
-    }
-
-    /// What is there from `written` on, for a cipher's end and a tag.
-    pub(super) fn rest(&mut self, written: usize) -> &mut [u8] {
-        &mut self.bytes[written..]
-    }
 }
 
-impl Buffer for Piece {
-    fn fill(&mut self, source: &mut dyn Read) -> io::Result<usize> {
-        fill(source, &mut [IoSliceMut::new(&mut self.bytes[..PIECE_LEN])])
-    }
-
-    fn capacity(&self) -> usize {
-        PIECE_LEN
-    }
-
-    fn drain(&self, sink: &mut dyn Write, len: usize) -> io::Result<()> {
-        sink.write_all(&self.bytes[..len])
-    }
-}
-
-impl Drop for Piece {
+impl Drop for Buffer {
     fn drop(&mut self) {
-        self.bytes[..self.touched + ROOM_LEN].zeroize();
+        self.bytes[..self.used].zeroize();
+    }
+}
+
+/// Reads a source piece by piece, each into the same place: that stays in the cache of the core that reads, where buffers
+/// that travel to another core do not.
+pub(super) struct Pieces<R> {
+    source: Ahead<R>,
+    piece: Buffer,
+}
+
+impl<R: Read> Pieces<R> {
+    pub(super) fn new(source: R) -> Self {
+        Self { source: Ahead::new(source), piece: Buffer::new() }
+    }
+
+    /// The next piece, and whether it is the last. An empty source has one empty piece.
+    pub(super) fn read(&mut self) -> Result<(&[u8], bool), Error> {
+        let (len, last) = self.source.fill(&mut [IoSliceMut::new(&mut self.piece.bytes[..PIECE_LEN])])?;
+        self.piece.used = self.piece.used.max(len);
+        Ok((&self.piece.bytes[..len], last))
     }
 }

@@ -150,7 +150,8 @@ fn what_is_done_is_not_done_twice() {
 /// A name that is taken is not enough: what stands there must be what this run would give.
 #[test]
 fn what_differs_is_kept_and_reported_unless_replaced() {
-    let changes: [(&str, fn(&Scene)); 6] = [
+    type Change = (&'static str, fn(&Scene));
+    let changes: [Change; 6] = [
         ("the input is newer", |scene| {
             scene.set_modified("in/a", SystemTime::now() + Duration::from_secs(9))
         }),
