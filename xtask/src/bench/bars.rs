@@ -1,4 +1,4 @@
-//! The bars of issue 3: what must hold, and whether it did.
+//! The bars: what must hold, and whether it did.
 
 use std::fmt::Write;
 
@@ -27,7 +27,7 @@ const fn row(work: &'static str, ours: &'static str, bar: Bar) -> Row {
     Row { work, ours, bar }
 }
 
-/// Every row, in the order of issue 3. The sizes are those of a full run.
+/// Every row. The sizes are those of a full run.
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
     row("seal 1 GiB file to file, in memory", "memory/seal/waxwing", Time(1.05, "memory/seal/cp")),
