@@ -150,7 +150,9 @@ fn an_output_that_exists_is_kept_unless_forced() {
 
 #[test]
 fn a_closed_pipe_ends_quietly() {
-    let place = sealed();
+    let place = Place::new();
+    // More than any pipe holds.
+    place.shell("truncate -s 8M in && waxwing seal -r k.pub -o in.wax in").ok();
     let ran = place.shell("set -o pipefail; waxwing open -k k in.wax | head -c 1 > /dev/null");
     assert_eq!((ran.code(), ran.stderr().as_str()), (1, ""));
 }
