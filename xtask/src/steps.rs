@@ -45,14 +45,15 @@ const STEPS: &[Step] = &[
         name: "clippy",
         about: "no lint fires",
         run: || {
-            run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+            let args = ["clippy", "--workspace", "--all-targets", "--all-features", "--locked"];
+            run(cargo().args(args).args(["--", "-D", "warnings"]))
         },
     },
     Step {
         name: "docs",
         about: "the documentation builds without warnings",
         run: || {
-            let args = ["doc", "--no-deps", "--workspace", "--locked"];
+            let args = ["doc", "--no-deps", "--workspace", "--all-features", "--locked"];
             run(cargo().args(args).env("RUSTDOCFLAGS", "-D warnings"))
         },
     },

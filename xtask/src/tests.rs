@@ -17,7 +17,9 @@ struct Totals {
 /// Runs all tests; a run in which none ran has failed.
 pub(crate) fn run_all() -> Result<()> {
     let mut command = cargo();
-    command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).stdout(Stdio::piped());
+    command
+        .args(["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"])
+        .stdout(Stdio::piped());
     peers::for_tests()?.name_in(&mut command);
     println!("   $ {}", spell(&command));
     let failed_to_run = |source| Error::Spawn { command: "cargo test".into(), source };

@@ -46,6 +46,12 @@ impl Batch {
         part_lens(part, total).zip(slots).map(|(len, slot)| IoSliceMut::new(&mut slot[..len])).collect()
     }
 
+    /// The first slot.
+    pub(crate) fn first_mut(&mut self) -> &mut [u8] {
+        let len = self.slot_len.min(self.bytes.len());
+        &mut self.bytes[..len]
+    }
+
     /// The slots.
     pub(crate) fn slots_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         self.bytes.chunks_mut(self.slot_len)

@@ -115,6 +115,22 @@ impl Error {
         }
     }
 
+    /// A source that is no file failed: that it ends early is its own failure.
+    pub(crate) fn source_failed(source: io::Error) -> Self {
+        Self::Io { side: Side::Input, source }
+    }
+
+    /// The error as readers and writers report it.
+    pub(crate) fn into_io(self) -> io::Error {
+        let kind = match &self {
+            Self::Io { source, .. } => source.kind(),
+            Self::Open(OpenError::Truncated) => io::ErrorKind::UnexpectedEof,
+            Self::Open(_) | Self::Unlock(_) => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, self)
+    }
+
     /// Whether every other file would fail for the same reason.
     pub(crate) fn ends_all_work(&self) -> bool {
         match self {

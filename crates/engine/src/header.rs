@@ -29,10 +29,19 @@ impl Body {
             Some(detached) => (read_detached_header(detached)?, 0),
             None => read_attached_header(&mut input)?,
         };
-        locked.require_context(required)?;
-        let header = pollster::block_on(keyring.unlock(&locked))?;
+        let header = pollster::block_on(unlock(&locked, keyring, required))?;
         Ok(Self { header, input, offset })
     }
+}
+
+/// Proves a header that was sealed with `required`.
+pub(crate) async fn unlock(
+    locked: &LockedHeader,
+    keyring: &Keyring,
+    required: &Context,
+) -> Result<VerifiedHeader, Error> {
+    locked.require_context(required)?;
+    Ok(keyring.unlock(locked).await?)
 }
 
 /// Reads the header in front of a body, and says how long it is. A stream stands at the body then.
@@ -65,7 +74,7 @@ pub fn read_detached_header(input: Input) -> Result<LockedHeader, Error> {
 }
 
 /// The bytes of a header, as many as it claims and are there. Grows with what is there, never with the claim.
-fn header_bytes(source: &mut dyn Read) -> Result<Vec<u8>, Error> {
+pub(crate) fn header_bytes(source: &mut dyn Read) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     source.take(PREFIX_LEN as u64).read_to_end(&mut bytes).map_err(Error::input)?;
     if let Some(total) = Header::total_len(&bytes).map_err(OpenError::Header)? {

@@ -8,10 +8,11 @@ use waxwing_formats::envelope::{Context, PLAINTEXT_LEN_MAX};
 use waxwing_keyring::Keyring;
 
 use crate::batch::Batch;
-use crate::header::Body;
+use crate::header::{Body, read_detached_header};
 use crate::io::{Input, Output, Privacy, Sink, read_exact_at, write_all, write_all_at};
 use crate::parallel::for_each_batch;
 use crate::pump::{Ahead, Made, pump};
+use crate::range::RangeReader;
 use crate::{Error, OpenError, Work};
 
 /// What was opened.
@@ -88,12 +89,12 @@ pub fn open_range(
     work: &Work<'_>,
 ) -> Result<Opened, Error> {
     let sink = output.open(Privacy::Owner).map_err(Error::output)?;
-    let Body { header, input, offset } = Body::unlock(input, header, keyring, required)?;
-    let Input::File { file, len } = input else { return Err(Error::NotSeekable) };
-    let shape = BodyShape::of_body(header.frame_len(), len.saturating_sub(offset))?;
-    let mut frames = Frames::new(&file, offset, shape, header.frame_key());
-    frames.open(shape.frames() - 1)?;
-    let len = shape.plaintext_len();
+    let Input::File { file, .. } = input else { return Err(Error::NotSeekable) };
+    let mut reader = match header.map(read_detached_header).transpose()? {
+        None => RangeReader::attached(file, keyring, required)?,
+        Some(locked) => RangeReader::detached(file, &locked, keyring, required)?,
+    };
+    let len = reader.plaintext_len();
     if range.start > len {
         return Err(Error::Range { start: range.start, len });
     }
@@ -105,7 +106,7 @@ pub fn open_range(
             if work.observer.stopped() {
                 return Err(Error::Stopped);
             }
-            let piece = frames.plaintext_at(at)?;
+            let piece = reader.plaintext_at(at)?;
             // At most a frame.
             let piece = &piece[..piece.len().min(usize::try_from(end - at).unwrap_or(usize::MAX))];
             sink.write_all(piece).map_err(Error::output)?;
@@ -121,40 +122,7 @@ pub fn open_range(
         }
         Sink::Stream(mut sink) => copy(&mut sink)?,
     }
-    Ok(Opened { header, plaintext_len: end - range.start })
-}
-
-/// Opens frames of a body in a file, one at a time and in any order.
-struct Frames<'a> {
-    file: &'a File,
-    offset: u64,
-    shape: BodyShape,
-    key: &'a FrameKey,
-    batch: Batch,
-}
-
-impl<'a> Frames<'a> {
-    fn new(file: &'a File, offset: u64, shape: BodyShape, key: &'a FrameKey) -> Self {
-        let batch = Batch::new(shape.frame_len().bytes() + TAG_LEN, 1);
-        Self { file, offset, shape, key, batch }
-    }
-
-    /// The plaintext of the frame with this index.
-    fn open(&mut self, index: u64) -> Result<&[u8], Error> {
-        let sealed_len = self.shape.frame_plaintext_len(index) + TAG_LEN;
-        let mut parts = self.batch.parts_mut(sealed_len, sealed_len);
-        read_exact_at(self.file, self.offset + self.shape.frame_offset(index), &mut parts)
-            .map_err(Error::input)?;
-        let frame = &mut self.batch.slots_mut().next().expect("a batch has a slot")[..sealed_len];
-        Ok(open_frame(self.key, self.shape.place(index), self.shape.frame_len().bytes(), frame)?)
-    }
-
-    /// What the frame that holds the plaintext byte `at` holds from there on.
-    fn plaintext_at(&mut self, at: u64) -> Result<&[u8], Error> {
-        let frame_len = self.shape.frame_len().bytes() as u64;
-        // The remainder is less than a frame.
-        Ok(&self.open(at / frame_len)?[(at % frame_len) as usize..])
-    }
+    Ok(Opened { header: reader.into_header(), plaintext_len: end - range.start })
 }
 
 fn open_file(
@@ -240,7 +208,8 @@ fn open_batch(
     Ok(len.saturating_sub(frames * TAG_LEN))
 }
 
-fn open_frame<'a>(
+/// Opens one frame of a body whose frames have `frame_len` bytes of plaintext.
+pub(crate) fn open_frame<'a>(
     key: &FrameKey,
     place: Place,
     frame_len: usize,

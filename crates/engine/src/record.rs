@@ -10,14 +10,14 @@ use aws_lc_rs::constant_time;
 use waxwing_core::content::{Decryptor, Encryptor, GCM_PLAINTEXT_LEN_MAX, Legacy, Permitted, Plan};
 use waxwing_core::{NotAuthentic, Random};
 use waxwing_formats::record::{Record, TAG_LEN};
-use waxwing_formats::scheme::{Cipher, Scheme, TagPlace};
+use waxwing_formats::scheme::{Scheme, TagPlace};
 use waxwing_keyring::{RecordKeys, RsaRecipientKey, wrap_content_key};
 
 use self::fingerprint::Fingerprints;
 use self::piece::{Buffer, Pieces};
 use crate::digest::Sha256Writer;
 use crate::io::{Input, Output, Privacy, Sink, Spool, read_exact_at};
-use crate::pump::{Made, pump};
+use crate::pump::{Ahead, Made, pump};
 use crate::{Error, Work};
 
 /// Encrypts `input` into a bare ciphertext, and returns the record that belongs to it: wrapped key, IV, tag, scheme and key
@@ -109,8 +109,12 @@ fn encrypt(
         }
         Ok(Made { read: input.len(), written, last })
     };
-    pump(sink, work, Buffer::new, make, |buffer, len, sink| sink.write_all(buffer.written(len)))?;
+    pump(sink, work, Buffer::new, make, drain)?;
     Ok((plaintext_len, tag))
+}
+
+fn drain(buffer: &Buffer, len: usize, sink: &mut dyn Write) -> io::Result<()> {
+    sink.write_all(buffer.written(len))
 }
 
 /// How [`open_record`] is told what the record may be.
@@ -161,25 +165,23 @@ pub fn open_record(
     let (file, len) = Spool::file(input, work.spool_dir).map_err(Error::spool)?;
     let scheme = plan.scheme();
     let body = Ciphertext::new(&file, len, scheme, plan.tag())?;
-    work.observer.total(2 * body.len);
+    // As often as it is read: for its digest, to verify it, to decrypt it.
+    let verified_first = matches!(sink, Sink::Stream(_)) || scheme.cipher.is_authenticated();
+    let passes = 1 + u64::from(record.ciphertext_sha256.is_some()) + u64::from(verified_first);
+    work.observer.total(passes * body.len);
     if let Some(expected) = &record.ciphertext_sha256 {
-        body.check_digest(len, expected)?;
+        body.check_digest(len, expected, work)?;
     }
     let content_key = key.unwrap(record, scheme)?;
     let decryptor = || plan.decryptor(&content_key);
     // A stream cannot be taken back, so even CBC, which proves little, is tried to its end first.
-    let fingerprints = match (&sink, scheme.cipher) {
-        (Sink::File(_), Cipher::Cbc(_)) => None,
-        (Sink::File(_), _) => {
-            body.verify(decryptor()?, None, work)?;
-            None
-        }
-        (Sink::Stream(_), _) => {
-            let mut fingerprints = Fingerprints::new()?;
-            body.verify(decryptor()?, Some(&mut fingerprints), work)?;
-            Some(fingerprints)
-        }
+    let mut fingerprints = match sink {
+        Sink::File(_) => None,
+        Sink::Stream(_) => Some(Fingerprints::new()?),
     };
+    if verified_first {
+        body.verify(decryptor()?, fingerprints.as_mut(), work)?;
+    }
     let plaintext_len = match &mut sink {
         Sink::File(target) => body.decrypt(decryptor()?, None, &mut target.file(), work)?,
         Sink::Stream(sink) => body.decrypt(decryptor()?, fingerprints.as_ref(), sink, work)?,
@@ -209,11 +211,17 @@ impl<'a> Ciphertext<'a> {
         Ok(Self { file, len, tag: Some(tag) })
     }
 
-    /// Compares the digest of all `len` bytes of the file, an appended tag included.
-    fn check_digest(&self, len: u64, expected: &[u8; 32]) -> Result<(), Error> {
+    /// Compares the digest of all `len` bytes of the file, an appended tag included. One thread reads, another hashes.
+    fn check_digest(&self, len: u64, expected: &[u8; 32], work: &Work<'_>) -> Result<(), Error> {
         let mut hasher = Sha256Writer::new(io::sink());
-        let copied = io::copy(&mut self.front(len)?, &mut hasher).map_err(Error::input)?;
-        if copied != len {
+        let (mut source, mut left) = (Ahead::new(self.front(len)?), len);
+        let make = |buffer: &mut Buffer| {
+            let (read, last) = buffer.read(&mut source)?;
+            left -= read as u64;
+            Ok(Made { read, written: read, last })
+        };
+        pump(&mut hasher, work, Buffer::new, make, drain)?;
+        if left > 0 {
             return Err(Error::InputChanged);
         }
         // Nothing secret is compared; the constant time costs nothing either.
@@ -283,7 +291,7 @@ impl<'a> Ciphertext<'a> {
             plaintext_len += written as u64;
             Ok(Made { read: input.len(), written, last })
         };
-        pump(sink, work, Buffer::new, make, |buffer, len, sink| sink.write_all(buffer.written(len)))?;
+        pump(sink, work, Buffer::new, make, drain)?;
         Ok(plaintext_len)
     }
 

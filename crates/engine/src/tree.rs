@@ -233,13 +233,26 @@ impl Tree<'_> {
     fn find(&self, walk: &mut Walk) -> Option<Found> {
         let found = walk.next()?;
         let Found::Folder(path) = &found else { return Some(found) };
-        match fs::create_dir(self.output.join(path)) {
-            Err(err) if err.kind() != io::ErrorKind::AlreadyExists => {
+        match make_folder(&self.output.join(path)) {
+            Ok(()) => Some(found),
+            Err(err) => {
                 walk.skip_folder();
                 Some(Found::Failed(path.clone(), Error::output(err)))
             }
-            _ => Some(found),
         }
+    }
+}
+
+/// Makes a folder unless it is there. A link to one is none: outputs would land elsewhere.
+fn make_folder(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
+            match fs::symlink_metadata(path)?.is_dir() {
+                true => Ok(()),
+                false => Err(io::ErrorKind::NotADirectory.into()),
+            }
+        }
+        made => made,
     }
 }
 

@@ -34,6 +34,36 @@
 //! # }
 //! ```
 //!
+//! | to seal or open | use |
+//! |---|---|
+//! | files, pipes | [`seal`], [`open`], [`open_range`] |
+//! | whole folders | [`seal_tree`], [`open_tree`] |
+//! | anything that reads or writes | [`SealWriter`], [`OpenReader`] |
+//! | parts, of anything that reads at an offset | [`RangeReader`] |
+//! | HTTP bodies and the like, asynchronously | `asynchronous` (feature `async`) |
+//!
+//! None of them holds more than a few frames. A [`RangeReader`] reads where it is told to, and only the frames that hold it:
+//!
+//! ```
+//! use std::io::{Read, Seek, SeekFrom, Write};
+//! use waxwing::{Context, Kek, Keyring, RangeReader, SealOptions, SealWriter, SystemRandom};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut keys = Keyring::default();
+//! keys.push(Kek::generate("backup/1", &SystemRandom)?);
+//! let mut writer = SealWriter::new(Vec::new(), &keys, SealOptions::default(), &SystemRandom)?;
+//! writer.write_all(b"0123456789")?;
+//! let sealed = writer.finish()?;
+//!
+//! let mut reader = RangeReader::attached(sealed.as_slice(), &keys, &Context::default())?;
+//! let mut part = [0; 3];
+//! reader.seek(SeekFrom::Start(4))?;
+//! reader.read_exact(&mut part)?;
+//! assert_eq!(&part, b"456");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What it is for, and what not
 //!
 //! It keeps files from everybody without a recipient's key, wherever they lie, and notices every change before plaintext
@@ -48,9 +78,12 @@ use std::path::Path;
 pub use waxwing_core::content::{Legacy, Permitted, PlanError};
 pub use waxwing_core::envelope::SealOptions;
 pub use waxwing_core::{Dek, NotAuthentic, Random, RandomError, SystemRandom};
+#[cfg(feature = "async")]
+pub use waxwing_engine::asynchronous;
 pub use waxwing_engine::{
-    Error, Existing, HeaderPlace, Input, Observer, OpenError, Opened, OpenedRecord, Output, RecordOptions,
-    Sealed, SealedRecord, Work, open, open_range, open_record, seal, seal_record,
+    Error, Existing, Fate, HeaderPlace, Input, LeftOut, Observer, OpenError, OpenReader, Opened,
+    OpenedRecord, Output, RangeReader, ReadAt, RecordOptions, SealWriter, Sealed, SealedRecord, Tree,
+    TreeSummary, Work, open, open_range, open_record, open_tree, seal, seal_record, seal_tree,
 };
 pub use waxwing_formats::base64::Reading;
 pub use waxwing_formats::envelope::{Context, FrameLen, HeaderError, Suite};

@@ -22,6 +22,13 @@ impl Buffer {
         Self { bytes: vec![0; PIECE_LEN + ROOM_LEN], used: 0 }
     }
 
+    /// The next piece of `source`: how long it is, and whether it is the last. An empty source has one empty piece.
+    pub(super) fn read(&mut self, source: &mut Ahead<impl Read>) -> Result<(usize, bool), Error> {
+        let (len, last) = source.fill(&mut [IoSliceMut::new(&mut self.bytes[..PIECE_LEN])])?;
+        self.used = self.used.max(len);
+        Ok((len, last))
+    }
+
     /// Room for what comes of a piece of this length.
     pub(super) fn room(&mut self, len: usize) -> &mut [u8] {
         self.used = self.used.max(len + ROOM_LEN);
@@ -52,10 +59,9 @@ impl<R: Read> Pieces<R> {
         Self { source: Ahead::new(source), piece: Buffer::new() }
     }
 
-    /// The next piece, and whether it is the last. An empty source has one empty piece.
+    /// The next piece, and whether it is the last.
     pub(super) fn read(&mut self) -> Result<(&[u8], bool), Error> {
-        let (len, last) = self.source.fill(&mut [IoSliceMut::new(&mut self.piece.bytes[..PIECE_LEN])])?;
-        self.piece.used = self.piece.used.max(len);
-        Ok((&self.piece.bytes[..len], last))
+        let (len, last) = self.piece.read(&mut self.source)?;
+        Ok((self.piece.written(len), last))
     }
 }

@@ -235,6 +235,20 @@ fn attack_28_links_and_special_files_are_reported_and_not_followed() {
 }
 
 #[test]
+fn attack_28_a_link_in_the_output_is_not_written_through() {
+    let scene = Scene::new();
+    scene.write("in/sub/a", b"a");
+    scene.write("in/b", b"b");
+    fs::create_dir(scene.path("elsewhere")).unwrap();
+    fs::create_dir(scene.path("sealed")).unwrap();
+    symlink(scene.path("elsewhere"), scene.path("sealed/sub")).unwrap();
+    let (summary, told) = scene.seal();
+    assert_eq!((summary.done, summary.failed), (1, 1));
+    assert_eq!(told[Path::new("sub")], "writing the output failed");
+    assert_eq!(contents(&scene.path("elsewhere")).len(), 0);
+}
+
+#[test]
 fn attack_09_a_changed_file_fails_alone_and_leaves_nothing() {
     let scene = Scene::new();
     for name in ["a", "b", "c"] {

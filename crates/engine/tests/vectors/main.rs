@@ -7,7 +7,7 @@ mod cases;
 mod writer;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Seek as _, SeekFrom};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,9 @@ use std::sync::{Arc, Mutex};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
 use waxwing_core::stream::{Opener, Step};
-use waxwing_engine::{Error, Input, OpenError, Output, Work, open, open_range, read_detached_header};
+use waxwing_engine::{
+    Error, Input, OpenError, OpenReader, Output, RangeReader, Work, open, open_range, read_detached_header,
+};
 use waxwing_formats::envelope::Context;
 use waxwing_keyring::{Key, Keyring, UnlockError};
 
@@ -193,6 +195,56 @@ fn in_pieces(case: &Case, piece: usize) -> Result<Vec<u8>, String> {
     }
 }
 
+/// The error that a reader wraps.
+fn wrapped(err: &std::io::Error) -> String {
+    name(err.get_ref().and_then(|err| err.downcast_ref()).expect("errors of an envelope wrap ours"))
+}
+
+/// Through the reader of anything that reads.
+fn through_reader(case: &Case) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    let source = std::io::Cursor::new(case.bytes("file").unwrap());
+    let mut reader = OpenReader::new(source, &case.keyring, &case.required).map_err(|err| name(&err))?;
+    let read = reader.read_to_end(&mut out);
+    assert!(writer::payload(0..out.len() as u64) == out, "{}: something else came out", case.id());
+    read.map(|_| out).map_err(|err| wrapped(&err))
+}
+
+/// Through the reader of anything that reads at an offset.
+fn at_offsets(case: &Case) -> Result<Vec<u8>, String> {
+    let bytes = fs::read(case.input()).unwrap();
+    let (source, keyring, required) = (bytes.as_slice(), &case.keyring, &case.required);
+    let reader = match case.header() {
+        None => RangeReader::attached(source, keyring, required),
+        Some(header) => {
+            let header = read_detached_header(header).map_err(|err| name(&err))?;
+            RangeReader::detached(source, &header, keyring, required)
+        }
+    };
+    let mut reader = reader.map_err(|err| name(&err))?;
+    let (mut out, range) = (Vec::new(), case.range().unwrap_or(0..u64::MAX));
+    reader.seek(SeekFrom::Start(range.start)).unwrap();
+    let read = reader.take(range.end - range.start).read_to_end(&mut out);
+    read.map(|_| out).map_err(|err| wrapped(&err))
+}
+
+/// Through a stream, in pieces of this many bytes.
+#[cfg(feature = "async")]
+fn through_stream(case: &Case, piece: usize) -> Result<Vec<u8>, String> {
+    use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+    let bytes = fs::read(case.input()).unwrap();
+    let pieces: Vec<_> = bytes.chunks(piece).map(|piece| Ok(piece.to_vec().into())).collect();
+    let header = match case.header() {
+        None => None,
+        Some(header) => Some(read_detached_header(header).map_err(|err| name(&err))?),
+    };
+    let body = stream::iter(pieces).boxed();
+    let opened =
+        waxwing_engine::asynchronous::open_body(body, header, case.keyring.clone(), case.required.clone());
+    let out = pollster::block_on(opened.try_collect::<Vec<_>>());
+    out.map(|pieces| pieces.concat()).map_err(|err| name(&err))
+}
+
 #[test]
 fn every_case_gives_what_it_states_in_every_way() {
     let cases = Case::all();
@@ -200,8 +252,16 @@ fn every_case_gives_what_it_states_in_every_way() {
     for case in &cases {
         case.check("a file, one thread", from_file(case, 1));
         case.check("a file, four threads", from_file(case, 4));
+        case.check("offsets", at_offsets(case));
         if case.range().is_none() {
             case.check("a pipe", from_pipe(case));
+            if case.header().is_none() {
+                case.check("a reader", through_reader(case));
+            }
+            #[cfg(feature = "async")]
+            for piece in [1000, 1 << 20] {
+                case.check("a stream", through_stream(case, piece));
+            }
             for piece in [1, 1000, 4112, 1 << 20] {
                 case.check("pieces", in_pieces(case, piece));
             }
