@@ -59,6 +59,7 @@ pub(crate) fn open_into(
         (Input::File { file, len }, Sink::File(target)) => {
             let shape = BodyShape::of_body(header.frame_len(), len.saturating_sub(offset))?;
             work.observer.total(shape.plaintext_len());
+            target.preallocate(shape.plaintext_len()).map_err(Error::output)?;
             open_file(&file, offset, shape, header.frame_key(), target.file(), work)?;
             target.publish(work.durable).map_err(Error::output)?;
             shape.plaintext_len()

@@ -40,6 +40,9 @@ pub fn seal_record(
     let wrapped_key = wrap_content_key(recipient, wrap, &key).map_err(Error::RecordKey)?;
     if let Some(len) = input.known_len() {
         work.observer.total(len);
+        if let Sink::File(target) = &sink {
+            target.preallocate(len).map_err(Error::output)?;
+        }
     }
     let mut pieces = Pieces::new(input.into_stream());
     let encrypt_into = |sink: &mut (dyn Write + Send)| {
@@ -179,6 +182,9 @@ pub fn open_record(
         Sink::File(_) => None,
         Sink::Stream(_) => Some(Fingerprints::new()?),
     };
+    if let Sink::File(target) = &sink {
+        target.preallocate(body.len).map_err(Error::output)?;
+    }
     if verified_first {
         body.verify(decryptor()?, fingerprints.as_mut(), work)?;
     }

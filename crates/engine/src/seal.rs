@@ -84,6 +84,7 @@ pub(crate) fn seal_into(
             let shape =
                 BodyShape::of_plaintext(frame_len, len).ok_or(Error::TooLong { limit: PLAINTEXT_LEN_MAX })?;
             work.observer.total(len);
+            target.preallocate(front.len() as u64 + shape.body_len()).map_err(Error::output)?;
             seal_file(&file, shape, &key, target.file(), front, work)?;
             if file.metadata().map_err(Error::input)?.len() != len {
                 return Err(Error::InputChanged);

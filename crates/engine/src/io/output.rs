@@ -6,13 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::pipe::widen_pipe;
 
 /// How often another name is tried when one is taken.
 const NAME_TRIES_MAX: u32 = 1000;
+
+/// Shorter files are not worth the calls.
+const PREALLOCATED_LEN_MIN: u64 = 1 << 20;
+/// What Linux calls tmpfs by (`linux/magic.h`).
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
 /// Where bytes go.
 pub enum Output {
@@ -122,6 +127,20 @@ impl PendingFile {
     pub(crate) fn modified(mut self, at: SystemTime) -> Self {
         self.modified = Some(at);
         self
+    }
+
+    /// Asks for the room that `len` bytes need, without changing the file's length: writing is quicker then, and a disk that
+    /// cannot hold it is full now rather than in an hour. Best effort but for that. Memory file systems are not asked: they would
+    /// fill the room with zeros first.
+    pub(crate) fn preallocate(&self, len: u64) -> io::Result<()> {
+        let in_memory = || rustix::fs::fstatfs(&self.file).is_ok_and(|found| found.f_type == TMPFS_MAGIC);
+        if len < PREALLOCATED_LEN_MIN || in_memory() {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, len) {
+            Err(err @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(err.into()),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -294,6 +313,16 @@ mod tests {
         pending(&path, Existing::Replace).publish(false).unwrap();
         assert_eq!(fs::read(&victim).unwrap(), b"precious");
         assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn room_that_was_asked_for_is_no_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let pending = pending(&path, Existing::Keep);
+        pending.preallocate(2 * PREALLOCATED_LEN_MIN).unwrap();
+        pending.publish(false).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 
     #[test]
