@@ -5,10 +5,11 @@
 
 use std::io;
 use std::pin::Pin;
+use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use tokio::io::AsyncRead;
 use tokio_util::io::{ReaderStream, StreamReader};
 use waxwing_core::Random;
@@ -19,7 +20,7 @@ use waxwing_keyring::Keyring;
 
 use crate::Error;
 use crate::header::unlock;
-use crate::stream::{begin, too_long};
+use crate::stream::{begin, failed_before, too_long};
 
 /// The bytes of a body as it arrives, in pieces of any size.
 pub type Body = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -121,9 +122,19 @@ pub fn body(reader: impl AsyncRead + Send + 'static) -> Body {
     Box::pin(ReaderStream::with_capacity(reader, PIECE_LEN))
 }
 
-/// A stream of [`seal_body`] or [`open_body`], to be read asynchronously. Errors wrap an [`Error`].
+/// A stream of [`seal_body`] or [`open_body`], to be read asynchronously. Errors wrap an [`Error`], and stay: an envelope that was
+/// cut short never looks complete, however often it is read.
 pub fn into_async_read(
     stream: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
 ) -> impl AsyncRead + Send {
-    StreamReader::new(Box::pin(stream.map_err(Error::into_io)))
+    let mut stream = Box::pin(stream);
+    let mut failed = false;
+    StreamReader::new(stream::poll_fn(move |context| {
+        if failed {
+            return Poll::Ready(Some(Err(failed_before())));
+        }
+        let item = ready!(stream.as_mut().poll_next(context));
+        failed = matches!(item, Some(Err(_)));
+        Poll::Ready(item.map(|item| item.map_err(Error::into_io)))
+    }))
 }

@@ -74,7 +74,7 @@ pub fn read_detached_header(input: Input) -> Result<LockedHeader, Error> {
 }
 
 /// The bytes of a header, as many as it claims and are there. Grows with what is there, never with the claim.
-pub(crate) fn header_bytes(source: &mut dyn Read) -> Result<Vec<u8>, Error> {
+fn header_bytes(source: &mut dyn Read) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     source.take(PREFIX_LEN as u64).read_to_end(&mut bytes).map_err(Error::input)?;
     if let Some(total) = Header::total_len(&bytes).map_err(OpenError::Header)? {

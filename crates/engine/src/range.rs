@@ -6,12 +6,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use waxwing_core::OpenError;
 use waxwing_core::envelope::{LockedHeader, VerifiedHeader};
 use waxwing_core::frames::{BodyShape, TAG_LEN};
-use waxwing_formats::envelope::Context;
+use waxwing_formats::envelope::{Context, Header, PREFIX_LEN};
 use waxwing_keyring::Keyring;
 
 use crate::Error;
 use crate::batch::Batch;
-use crate::header::{header_bytes, unlock};
+use crate::header::unlock;
 use crate::open::open_frame;
 
 /// Something that is read at an offset, such as a file, an object in a store, bytes in memory.
@@ -41,7 +41,7 @@ impl ReadAt for File {
     }
 }
 
-impl ReadAt for &[u8] {
+impl ReadAt for [u8] {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let found = self.get(start..).and_then(|rest| rest.get(..bytes.len()));
@@ -51,6 +51,26 @@ impl ReadAt for &[u8] {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.len() as u64)
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.as_slice().read_exact_at(bytes, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.as_slice().size()
+    }
+}
+
+impl<R: ReadAt + ?Sized> ReadAt for &R {
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        (**self).read_exact_at(bytes, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        (**self).size()
     }
 }
 
@@ -79,8 +99,7 @@ impl<R: ReadAt> RangeReader<R> {
     ///
     /// [`Error`].
     pub fn attached(source: R, keyring: &Keyring, required: &Context) -> Result<Self, Error> {
-        let len = source.size().map_err(Error::input)?;
-        let bytes = header_bytes(&mut Front { source: &source, at: 0, len })?;
+        let bytes = header_at_front(&source)?;
         let locked = LockedHeader::decode(&bytes).map_err(OpenError::Header)?;
         Self::new(source, bytes.len() as u64, &locked, keyring, required)
     }
@@ -189,18 +208,18 @@ impl<R> std::fmt::Debug for RangeReader<R> {
     }
 }
 
-/// A source, read from its front.
-struct Front<'a, R> {
-    source: &'a R,
-    at: u64,
-    len: u64,
-}
-
-impl<R: ReadAt> Read for Front<'_, R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let len = usize::try_from(self.len - self.at).unwrap_or(usize::MAX).min(out.len());
-        self.source.read_exact_at(&mut out[..len], self.at)?;
-        self.at += len as u64;
-        Ok(len)
+/// The bytes of the header in front of a body, as many as it claims and are there, with two reads: each may be a request.
+fn header_at_front(source: &impl ReadAt) -> Result<Vec<u8>, Error> {
+    let size = source.size().map_err(Error::input)?;
+    let mut bytes = Vec::new();
+    let read_up_to = |len: usize, bytes: &mut Vec<u8>| {
+        let from = bytes.len();
+        bytes.resize(usize::try_from(size).unwrap_or(usize::MAX).min(len), 0);
+        source.read_exact_at(&mut bytes[from..], from as u64).map_err(Error::input)
+    };
+    read_up_to(PREFIX_LEN, &mut bytes)?;
+    if let Some(total) = Header::total_len(&bytes).map_err(OpenError::Header)? {
+        read_up_to(total, &mut bytes)?;
     }
+    Ok(bytes)
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 use waxwing_core::Random;
-use waxwing_core::envelope::{Draft, SealOptions};
+use waxwing_core::envelope::{Draft, LockedHeader, SealOptions};
 use waxwing_core::stream::{Opener, Sealer, Step};
 use waxwing_formats::envelope::{Context, PLAINTEXT_LEN_MAX};
 use waxwing_keyring::Keyring;
@@ -95,12 +95,29 @@ impl<R: Read> OpenReader<R> {
     /// # Errors
     ///
     /// [`Error`].
-    pub fn new(source: R, keyring: &Keyring, required: &Context) -> Result<Self, Error> {
-        let opener = Opener::attached();
-        let mut reader =
-            Self { source, opener: None, input: vec![0; PIECE_LEN], plaintext: Vec::new(), used: 0 };
-        reader.opener = Some(reader.begin(opener, keyring, required)?);
+    pub fn attached(source: R, keyring: &Keyring, required: &Context) -> Result<Self, Error> {
+        let mut reader = Self::new(source, None);
+        reader.opener = Some(reader.begin(Opener::attached(), keyring, required)?);
         Ok(reader)
+    }
+
+    /// The same for an envelope whose header was kept apart; `source` has its body.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub fn detached(
+        source: R,
+        header: &LockedHeader,
+        keyring: &Keyring,
+        required: &Context,
+    ) -> Result<Self, Error> {
+        let header = pollster::block_on(unlock(header, keyring, required))?;
+        Ok(Self::new(source, Some(Opener::detached(header))))
+    }
+
+    fn new(source: R, opener: Option<Opener>) -> Self {
+        Self { source, opener, input: vec![0; PIECE_LEN], plaintext: Vec::new(), used: 0 }
     }
 
     fn begin(&mut self, mut opener: Opener, keyring: &Keyring, required: &Context) -> Result<Opener, Error> {
@@ -130,7 +147,8 @@ impl<R: Read> OpenReader<R> {
 
     /// Takes the next plaintext; none at the end.
     fn advance(&mut self, opener: &mut Opener) -> Result<(), Error> {
-        self.plaintext.zeroize();
+        // What comes next overwrites it; the rest is wiped on drop.
+        self.plaintext.clear();
         self.used = 0;
         loop {
             match opener.step()? {
@@ -168,6 +186,7 @@ impl<R: Read> Read for OpenReader<R> {
 
 impl<R> Drop for OpenReader<R> {
     fn drop(&mut self) {
+        // All of its room: a shorter frame leaves the end of a longer one behind it.
         self.plaintext.zeroize();
     }
 }
@@ -198,6 +217,6 @@ fn read_some(source: &mut impl Read, into: &mut [u8]) -> Result<usize, Error> {
     }
 }
 
-fn failed_before() -> io::Error {
+pub(crate) fn failed_before() -> io::Error {
     io::Error::other("it failed before and cannot go on")
 }

@@ -42,7 +42,7 @@ fn header_len(sealed: &[u8], plaintext_len: usize) -> usize {
 /// Everything that comes out, and the error at its end.
 fn read_all(sealed: &[u8], keyring: &Keyring) -> (Vec<u8>, Option<io::Error>) {
     let mut out = Vec::new();
-    let mut reader = match OpenReader::new(sealed, keyring, &Context::default()) {
+    let mut reader = match OpenReader::attached(sealed, keyring, &Context::default()) {
         Ok(reader) => reader,
         Err(err) => return (out, Some(io::Error::other(err))),
     };
@@ -70,7 +70,7 @@ proptest! {
         io::copy(&mut Split::by_seed(plaintext.as_slice(), seed, max), &mut writer).unwrap();
         let sealed = writer.finish().unwrap().into_inner();
         let mut reader =
-            OpenReader::new(Split::by_seed(sealed.as_slice(), !seed, max), &keyring, &Context::default()).unwrap();
+            OpenReader::attached(Split::by_seed(sealed.as_slice(), !seed, max), &keyring, &Context::default()).unwrap();
         let mut opened = Vec::new();
         io::copy(&mut reader, &mut opened).unwrap();
         prop_assert!(opened == plaintext);
@@ -168,17 +168,8 @@ fn a_part_costs_its_frames_the_header_and_the_final_frame() {
     assert!(part == plaintext[50 * FRAME + 17..51 * FRAME + 17]);
     let reads = source.reads.borrow();
     let header = header_len(&sealed, plaintext.len());
-    assert_eq!(reads.iter().sum::<usize>(), header + (1 + TAG) + 2 * (FRAME + TAG), "{reads:?}");
-}
-
-impl ReadAt for &Counting<'_> {
-    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        (*self).read_exact_at(bytes, offset)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        (*self).size()
-    }
+    // The header's first bytes and its rest, the final frame, and the two frames that the part touches.
+    assert_eq!(*reads, [12, header - 12, 1 + TAG, FRAME + TAG, FRAME + TAG]);
 }
 
 #[test]
@@ -223,7 +214,10 @@ fn a_required_context_is_checked_by_all_of_them() {
     let sealed = seal(b"x", &keyring);
     let required = Context::new([("tenant", "acme")]).unwrap();
     let refused = "the envelope's context differs from the required one at `tenant`";
-    assert_eq!(OpenReader::new(sealed.as_slice(), &keyring, &required).err().unwrap().to_string(), refused);
+    assert_eq!(
+        OpenReader::attached(sealed.as_slice(), &keyring, &required).err().unwrap().to_string(),
+        refused
+    );
     assert_eq!(
         RangeReader::attached(sealed.as_slice(), &keyring, &required).unwrap_err().to_string(),
         refused
@@ -236,6 +230,11 @@ mod asynchronous {
     use futures_util::{StreamExt as _, TryStreamExt as _, stream};
     use tokio::io::AsyncReadExt as _;
     use waxwing_engine::asynchronous::{Body, body, into_async_read, open_body, seal_body};
+
+    use waxwing_core::Dek;
+    use waxwing_core::envelope::Binding;
+    use waxwing_formats::envelope::Recipient;
+    use waxwing_keyring::{BoxFuture, KeyProvider, UnwrapError, WrapError};
 
     use super::*;
 
@@ -296,6 +295,61 @@ mod asynchronous {
         let items: Vec<_> = sealed.collect().await;
         assert!(matches!(items.last(), Some(Err(Error::Io { .. }))), "{items:?}");
         assert_eq!(items.len(), 2, "the header and the error");
+    }
+
+    #[tokio::test]
+    async fn attack_09_a_cut_body_never_looks_complete() {
+        let (keyring, plaintext) = (keyring(), payload(3 * FRAME));
+        let sealed = seal_in_pieces(&plaintext, &keyring, 1000).await;
+        let cut = pieces(&sealed[..sealed.len() - FRAME - TAG], 1000);
+        let reader = into_async_read(open_body(cut, None, keyring, Context::default()));
+        let mut out = Vec::new();
+        let mut reader = std::pin::pin!(reader);
+        let err = reader.read_to_end(&mut out).await.unwrap_err();
+        assert_eq!((err.kind(), out.len()), (ErrorKind::UnexpectedEof, FRAME));
+        for _ in 0..3 {
+            assert!(reader.read(&mut [0; 10]).await.is_err(), "it ends as if it were whole");
+        }
+    }
+
+    /// A key service that answers later.
+    #[derive(Debug)]
+    struct Slow(Kek);
+
+    impl KeyProvider for Slow {
+        fn wrap<'a>(
+            &'a self,
+            dek: &'a Dek,
+            binding: Binding<'a>,
+        ) -> BoxFuture<'a, Result<Recipient, WrapError>> {
+            Box::pin(async move {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                self.0.wrap(dek, binding).await
+            })
+        }
+
+        fn unwrap<'a>(
+            &'a self,
+            recipient: &'a Recipient,
+            binding: Binding<'a>,
+        ) -> BoxFuture<'a, Result<Option<Dek>, UnwrapError>> {
+            Box::pin(async move {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                self.0.unwrap(recipient, binding).await
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_service_may_take_its_time_and_the_caller_may_leave() {
+        let mut keyring = Keyring::default();
+        keyring.push(Slow(Kek::generate("slow/1", &SystemRandom).unwrap()));
+        let plaintext = payload(FRAME + 1);
+        let sealed = seal_in_pieces(&plaintext, &keyring, 100).await;
+        let open = || open_body(pieces(&sealed, 100), None, keyring.clone(), Context::default());
+        assert!(open().try_collect::<Vec<_>>().await.unwrap().concat() == plaintext);
+        let left = tokio::time::timeout(std::time::Duration::from_millis(1), open().boxed().next()).await;
+        assert!(left.is_err(), "it was to be left while it waits for the key");
     }
 
     /// Nothing runs ahead of whoever asks: a frame is read when it is wanted.

@@ -76,7 +76,7 @@
 use std::path::Path;
 
 pub use waxwing_core::content::{Legacy, Permitted, PlanError};
-pub use waxwing_core::envelope::SealOptions;
+pub use waxwing_core::envelope::{LockedHeader, SealOptions};
 pub use waxwing_core::{Dek, NotAuthentic, Random, RandomError, SystemRandom};
 #[cfg(feature = "async")]
 pub use waxwing_engine::asynchronous;

@@ -1,7 +1,9 @@
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use waxwing_formats::envelope::Kind;
 
 use super::*;
-use crate::frames::Place;
+use crate::frames::{Place, TAG_LEN};
 use crate::{SystemRandom, kek};
 
 const KEK: [u8; 32] = [0x11; 32];
@@ -90,4 +92,53 @@ fn attack_08_two_drafts_share_neither_dek_nor_message_id() {
     let (a, b) = (draft(&[]), draft(&[]));
     assert_ne!(a.dek().expose(), b.dek().expose());
     assert_ne!(a.fixed.message_id, b.fixed.message_id);
+}
+
+/// The envelope that docs/formats/envelope-v1.md prints, read from that text, so that text and code cannot part.
+#[test]
+fn the_worked_example_of_the_specification_is_what_is_made() {
+    /// Gives the bytes 00..1f as the DEK and 20..3f as the message id, which is drawn first.
+    struct Worked(AtomicU8);
+    impl Random for Worked {
+        fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
+            let first = self.0.fetch_xor(0x20, Ordering::Relaxed);
+            bytes.iter_mut().zip(first..).for_each(|(byte, value)| *byte = value);
+            Ok(())
+        }
+    }
+    let text = include_str!("../../../../docs/formats/envelope-v1.md");
+    let (_, text) = text.split_once("### Every byte of one envelope").unwrap();
+    // A value goes on in lines that begin with blanks.
+    let value = |name: &str| {
+        let mut lines = text.lines().skip_while(|line| !line.starts_with(&format!("{name}  ")));
+        let first = lines.next().unwrap().strip_prefix(name).unwrap();
+        from_hex(std::iter::once(first).chain(lines.take_while(|line| line.starts_with(' '))))
+    };
+    let dump = text.lines().filter(|line| line.len() > 6 && line.starts_with("00") && &line[4..6] == "  ");
+    let envelope = from_hex(dump.map(|line| &line[6..]));
+    assert_eq!(envelope.len(), 217);
+
+    let context = Context::new([("tenant", "acme")]).unwrap();
+    let frame_len = FrameLen::from_log2(12).unwrap();
+    let options = SealOptions { suite: Suite::Aes256Gcm, frame_len, context };
+    let draft = Draft::new(options, &Worked(AtomicU8::new(0x20))).unwrap();
+    let kek = std::array::from_fn(|i| 0x40 + i as u8);
+    let wrapped = kek::wrap(&kek, Kind::AES_256, draft.dek(), &draft.binding());
+    assert_eq!(draft.binding().commitment[..], value("commitment"));
+    assert_eq!(wrapped, value("wrapped"));
+    let recipient =
+        Recipient { kind: Kind::new(Kind::AES_256).unwrap(), key_id: b"demo/1".to_vec(), wrapped };
+    let (mut made, key) = draft.seal_header(&[recipient]).unwrap();
+    assert!(made.ends_with(&value("mac")));
+    let mut body = b"hello".to_vec();
+    body.extend([0; TAG_LEN]);
+    key.seal(Place { index: 0, last: true }, &mut body);
+    assert_eq!(body, value("body"));
+    made.extend(body);
+    assert_eq!(made, envelope);
+}
+
+fn from_hex<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let digits: String = lines.flat_map(str::split_whitespace).collect();
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }

@@ -202,9 +202,15 @@ fn wrapped(err: &std::io::Error) -> String {
 
 /// Through the reader of anything that reads.
 fn through_reader(case: &Case) -> Result<Vec<u8>, String> {
-    let mut out = Vec::new();
-    let source = std::io::Cursor::new(case.bytes("file").unwrap());
-    let mut reader = OpenReader::new(source, &case.keyring, &case.required).map_err(|err| name(&err))?;
+    let (mut out, source) = (Vec::new(), fs::File::open(case.input()).unwrap());
+    let reader = match case.header() {
+        None => OpenReader::attached(source, &case.keyring, &case.required),
+        Some(header) => {
+            let header = read_detached_header(header).map_err(|err| name(&err))?;
+            OpenReader::detached(source, &header, &case.keyring, &case.required)
+        }
+    };
+    let mut reader = reader.map_err(|err| name(&err))?;
     let read = reader.read_to_end(&mut out);
     assert!(writer::payload(0..out.len() as u64) == out, "{}: something else came out", case.id());
     read.map(|_| out).map_err(|err| wrapped(&err))
@@ -255,9 +261,7 @@ fn every_case_gives_what_it_states_in_every_way() {
         case.check("offsets", at_offsets(case));
         if case.range().is_none() {
             case.check("a pipe", from_pipe(case));
-            if case.header().is_none() {
-                case.check("a reader", through_reader(case));
-            }
+            case.check("a reader", through_reader(case));
             #[cfg(feature = "async")]
             for piece in [1000, 1 << 20] {
                 case.check("a stream", through_stream(case, piece));
