@@ -21,7 +21,7 @@ pub(super) fn head(rounds: u32, quick: bool) -> String {
     let _ = write!(
         text,
         "## What must hold\n\n\
-         Each row compares two times of **the same round**, over {rounds} rounds (at most 3 for the many files): the median of the ratios, in\n\
+         Each row compares two times of **the same round**, over {rounds} rounds: the median of the ratios, in\n\
          brackets the smallest and the largest. A time that may exceed the other by 5 % has a bar of 1.05.\n\n"
     );
     text
