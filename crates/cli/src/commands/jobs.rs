@@ -74,8 +74,8 @@ pub(crate) fn run(args: Args, home: &Home) -> Outcome {
             }
             for view in views {
                 let field = |name: &str| view.get(name).map(plain).unwrap_or_default();
-                print(&format!(
-                    "{:<34} {:<8} {:>2}  {}  {:<16} {} {}\n",
+                let line = format!(
+                    "{:<34} {:<8} {:>2}  {:<24}  {:<16} {} {}",
                     field("JobID"),
                     field("Status"),
                     field("Attempts"),
@@ -83,7 +83,8 @@ pub(crate) fn run(args: Args, home: &Home) -> Outcome {
                     field("AgentID"),
                     field("FileID"),
                     field("Message"),
-                ))?;
+                );
+                print(&format!("{}\n", line.trim_end()))?;
             }
             Ok(())
         }
