@@ -71,11 +71,6 @@ impl Draft {
         Binding { fixed: &self.fixed, commitment: &self.schedule.commitment }
     }
 
-    /// The size of the frames.
-    pub fn frame_len(&self) -> FrameLen {
-        self.fixed.frame_len
-    }
-
     /// Closes the header: its bytes, and the key that seals the frames of its one body.
     ///
     /// # Errors

@@ -19,8 +19,8 @@ use waxwing_formats::envelope::Context;
 use waxwing_keyring::Keyring;
 
 use crate::Error;
-use crate::header::unlock;
-use crate::stream::{begin, failed_before, too_long};
+use crate::header::{begin, unlock};
+use crate::stream::{failed_before, too_long};
 
 /// The bytes of a body as it arrives, in pieces of any size.
 pub type Body = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -40,8 +40,10 @@ pub async fn seal_body(
     options: SealOptions,
     random: &dyn Random,
 ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
-    let (header, sealer) = begin(recipients, options, random).await?;
+    let frame_len = options.frame_len;
+    let (header, key) = begin(recipients, options, random).await?;
     let header = stream::iter([Ok(Bytes::from(header))]);
+    let sealer = Sealer::new(key, frame_len);
     Ok(header.chain(stream::try_unfold((plaintext, Some(sealer)), seal_next)))
 }
 

@@ -1,13 +1,15 @@
 //! Headers from inputs, and the keys that unlock them.
 
-use std::io::{Read, Seek as _, SeekFrom};
+use std::io::Read;
 
-use waxwing_core::envelope::{LockedHeader, VerifiedHeader};
+use waxwing_core::Random;
+use waxwing_core::envelope::{Draft, LockedHeader, SealOptions, VerifiedHeader};
+use waxwing_core::frames::FrameKey;
 use waxwing_formats::envelope::{Context, HEADER_LEN_MAX, Header, PREFIX_LEN};
 use waxwing_keyring::Keyring;
 
 use crate::io::Input;
-use crate::{Error, OpenError};
+use crate::{Error, OpenError, ReadAt};
 
 /// An envelope whose header was proven and whose body is yet to be read.
 pub(crate) struct Body {
@@ -34,6 +36,17 @@ impl Body {
     }
 }
 
+/// Makes the header of a new envelope for every key of `recipients`, and the key that seals its body.
+pub(crate) async fn begin(
+    recipients: &Keyring,
+    options: SealOptions,
+    random: &dyn Random,
+) -> Result<(Vec<u8>, FrameKey), Error> {
+    let draft = Draft::new(options, random)?;
+    let wrapped = recipients.wrap_all(&draft).await.map_err(Error::Wrap)?;
+    draft.seal_header(&wrapped).map_err(Error::Header)
+}
+
 /// Proves a header that was sealed with `required`.
 pub(crate) async fn unlock(
     locked: &LockedHeader,
@@ -51,11 +64,8 @@ pub(crate) async fn unlock(
 /// [`Error::Io`] and [`OpenError::Header`].
 pub fn read_attached_header(input: &mut Input) -> Result<(LockedHeader, u64), Error> {
     let bytes = match input {
-        Input::File { file, .. } => {
-            file.seek(SeekFrom::Start(0)).map_err(Error::input)?;
-            header_bytes(file)?
-        }
-        Input::Stream(stream) => header_bytes(stream)?,
+        Input::File { file, .. } => header_at_front(file)?,
+        Input::Stream(stream) => header_of_stream(stream)?,
     };
     let locked = LockedHeader::decode(&bytes).map_err(OpenError::Header)?;
     Ok((locked, bytes.len() as u64))
@@ -74,11 +84,27 @@ pub fn read_detached_header(input: Input) -> Result<LockedHeader, Error> {
 }
 
 /// The bytes of a header, as many as it claims and are there. Grows with what is there, never with the claim.
-fn header_bytes(source: &mut dyn Read) -> Result<Vec<u8>, Error> {
+fn header_of_stream(source: &mut dyn Read) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     source.take(PREFIX_LEN as u64).read_to_end(&mut bytes).map_err(Error::input)?;
     if let Some(total) = Header::total_len(&bytes).map_err(OpenError::Header)? {
         source.take((total - PREFIX_LEN) as u64).read_to_end(&mut bytes).map_err(Error::input)?;
+    }
+    Ok(bytes)
+}
+
+/// The bytes of the header in front of a body, as many as it claims and are there, with two reads: each may be a request.
+pub(crate) fn header_at_front(source: &impl ReadAt) -> Result<Vec<u8>, Error> {
+    let size = source.size().map_err(Error::input)?;
+    let mut bytes = Vec::new();
+    let read_up_to = |len: usize, bytes: &mut Vec<u8>| {
+        let from = bytes.len();
+        bytes.resize(usize::try_from(size).unwrap_or(usize::MAX).min(len), 0);
+        source.read_exact_at(&mut bytes[from..], from as u64).map_err(Error::input)
+    };
+    read_up_to(PREFIX_LEN, &mut bytes)?;
+    if let Some(total) = Header::total_len(&bytes).map_err(OpenError::Header)? {
+        read_up_to(total, &mut bytes)?;
     }
     Ok(bytes)
 }

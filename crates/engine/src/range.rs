@@ -6,12 +6,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use waxwing_core::OpenError;
 use waxwing_core::envelope::{LockedHeader, VerifiedHeader};
 use waxwing_core::frames::{BodyShape, TAG_LEN};
-use waxwing_formats::envelope::{Context, Header, PREFIX_LEN};
+use waxwing_formats::envelope::Context;
 use waxwing_keyring::Keyring;
 
 use crate::Error;
 use crate::batch::Batch;
-use crate::header::unlock;
+use crate::header::{header_at_front, unlock};
 use crate::open::open_frame;
 
 /// Something that is read at an offset, such as a file, an object in a store, bytes in memory.
@@ -206,20 +206,4 @@ impl<R> std::fmt::Debug for RangeReader<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RangeReader").field("shape", &self.shape).finish_non_exhaustive()
     }
-}
-
-/// The bytes of the header in front of a body, as many as it claims and are there, with two reads: each may be a request.
-fn header_at_front(source: &impl ReadAt) -> Result<Vec<u8>, Error> {
-    let size = source.size().map_err(Error::input)?;
-    let mut bytes = Vec::new();
-    let read_up_to = |len: usize, bytes: &mut Vec<u8>| {
-        let from = bytes.len();
-        bytes.resize(usize::try_from(size).unwrap_or(usize::MAX).min(len), 0);
-        source.read_exact_at(&mut bytes[from..], from as u64).map_err(Error::input)
-    };
-    read_up_to(PREFIX_LEN, &mut bytes)?;
-    if let Some(total) = Header::total_len(&bytes).map_err(OpenError::Header)? {
-        read_up_to(total, &mut bytes)?;
-    }
-    Ok(bytes)
 }

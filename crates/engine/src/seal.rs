@@ -2,12 +2,13 @@ use std::fs::File;
 use std::io::{IoSlice, Write};
 
 use waxwing_core::Random;
-use waxwing_core::envelope::{Draft, SealOptions};
+use waxwing_core::envelope::SealOptions;
 use waxwing_core::frames::{BodyShape, FrameKey, Place, TAG_LEN};
 use waxwing_formats::envelope::{FrameLen, PLAINTEXT_LEN_MAX};
 use waxwing_keyring::Keyring;
 
 use crate::batch::Batch;
+use crate::header::begin;
 use crate::io::{Input, Output, Privacy, Sink, read_exact_at, write_all, write_all_at};
 use crate::parallel::for_each_batch;
 use crate::pump::{Ahead, Made, pump};
@@ -74,10 +75,8 @@ pub(crate) fn seal_into(
     random: &dyn Random,
     work: &Work<'_>,
 ) -> Result<Sealed, Error> {
-    let draft = Draft::new(options, random)?;
-    let frame_len = draft.frame_len();
-    let wrapped = pollster::block_on(recipients.wrap_all(&draft)).map_err(Error::Wrap)?;
-    let (header, key) = draft.seal_header(&wrapped).map_err(Error::Header)?;
+    let frame_len = options.frame_len;
+    let (header, key) = pollster::block_on(begin(recipients, options, random))?;
     let front: &[u8] = if detached.is_some() { &[] } else { &header };
     let plaintext_len = match (input, body) {
         (Input::File { file, len }, Sink::File(target)) => {

@@ -3,14 +3,14 @@
 use std::io::{self, Read, Write};
 
 use waxwing_core::Random;
-use waxwing_core::envelope::{Draft, LockedHeader, SealOptions};
+use waxwing_core::envelope::{LockedHeader, SealOptions};
 use waxwing_core::stream::{Opener, Sealer, Step};
 use waxwing_formats::envelope::{Context, PLAINTEXT_LEN_MAX};
 use waxwing_keyring::Keyring;
 use zeroize::Zeroize as _;
 
 use crate::Error;
-use crate::header::unlock;
+use crate::header::{begin, unlock};
 
 /// The most plaintext that one call of [`SealWriter::write`] takes, and the most ciphertext that [`OpenReader`] reads at once.
 const PIECE_LEN: usize = 64 << 10;
@@ -38,9 +38,10 @@ impl<W: Write> SealWriter<W> {
         options: SealOptions,
         random: &dyn Random,
     ) -> Result<Self, Error> {
-        let (header, sealer) = pollster::block_on(begin(recipients, options, random))?;
+        let frame_len = options.frame_len;
+        let (header, key) = pollster::block_on(begin(recipients, options, random))?;
         sink.write_all(&header).map_err(Error::output)?;
-        Ok(Self { sink, sealer: Some(sealer), frames: Vec::new() })
+        Ok(Self { sink, sealer: Some(Sealer::new(key, frame_len)), frames: Vec::new() })
     }
 
     /// Writes the final frame and gives the sink back.
@@ -189,19 +190,6 @@ impl<R> Drop for OpenReader<R> {
         // All of its room: a shorter frame leaves the end of a longer one behind it.
         self.plaintext.zeroize();
     }
-}
-
-/// A new envelope: its header, and what seals its body.
-pub(crate) async fn begin(
-    recipients: &Keyring,
-    options: SealOptions,
-    random: &dyn Random,
-) -> Result<(Vec<u8>, Sealer), Error> {
-    let draft = Draft::new(options, random)?;
-    let frame_len = draft.frame_len();
-    let wrapped = recipients.wrap_all(&draft).await.map_err(Error::Wrap)?;
-    let (header, key) = draft.seal_header(&wrapped).map_err(Error::Header)?;
-    Ok((header, Sealer::new(key, frame_len)))
 }
 
 pub(crate) fn too_long() -> Error {
