@@ -9,6 +9,7 @@ use waxwing_core::envelope::SealOptions;
 use waxwing_engine::{Error, OpenReader, RangeReader, ReadAt, SealWriter};
 use waxwing_formats::envelope::{Context, FrameLen};
 use waxwing_keyring::{Kek, Keyring};
+use waxwing_testkit::payload;
 use waxwing_testkit::streams::{FailAfter, Split};
 
 const FRAME: usize = 4096;
@@ -22,11 +23,6 @@ fn keyring() -> Keyring {
 
 fn options() -> SealOptions {
     SealOptions { frame_len: FrameLen::from_log2(12).unwrap(), ..SealOptions::default() }
-}
-
-/// Byte `i` is `(i * 7 + (i >> 8) * 13 + 5) mod 256`.
-fn payload(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i * 7 + (i >> 8) * 13 + 5) as u8).collect()
 }
 
 fn seal(plaintext: &[u8], keyring: &Keyring) -> Vec<u8> {

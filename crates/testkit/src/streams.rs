@@ -5,8 +5,36 @@
 //! remembers what was asked of it. They stack: `FailAfter::new(Split::by_seed(file, 7, 64), 1000, kind)`.
 
 use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex};
 
 use crate::seeded::Seeded;
+
+/// A sink whose clones write into one place, so that a test can look at what it gave away.
+#[derive(Debug, Clone, Default)]
+pub struct SharedSink(Arc<Mutex<Vec<u8>>>);
+
+impl SharedSink {
+    /// What was written since the last call.
+    ///
+    /// # Panics
+    ///
+    /// When a writer panicked.
+    #[must_use]
+    pub fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().expect("writing does not panic"))
+    }
+}
+
+impl Write for SharedSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("writing does not panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Moves at most a given number of bytes per call: short reads and short writes.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde_json::Value;
 use waxwing_core::SystemRandom;
@@ -15,6 +15,8 @@ use waxwing_formats::record::{Record, Spelling};
 use waxwing_formats::scheme::{Cipher, Digest, Scheme, TagPlace, Wrap};
 use waxwing_keyring::{Key, RecordKeys, RsaPrivateKey};
 use waxwing_testkit::keys;
+pub(crate) use waxwing_testkit::payload;
+pub(crate) use waxwing_testkit::streams::SharedSink as Sink;
 
 /// The wraps that Node has.
 pub(crate) const NODE_WRAPS: [Wrap; 5] = [
@@ -45,11 +47,6 @@ pub(crate) fn private_key() -> RsaPrivateKey {
 
 pub(crate) fn record_keys() -> RecordKeys {
     RecordKeys::new([Arc::new(private_key())])
-}
-
-/// Byte `i` is `(i * 7 + (i >> 8) * 13 + 5) mod 256`.
-pub(crate) fn payload(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i * 7 + (i >> 8) * 13 + 5) as u8).collect()
 }
 
 pub(crate) fn seal(scheme: Scheme, plaintext: &[u8]) -> (Record, Vec<u8>) {
@@ -131,24 +128,4 @@ pub(crate) fn node(path: PathBuf) -> Command {
     let mut command = Command::new(path);
     command.arg("--security-revert=CVE-2023-46809");
     command
-}
-
-#[derive(Clone, Default)]
-pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Sink {
-    pub(crate) fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
-
-impl std::io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

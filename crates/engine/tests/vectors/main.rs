@@ -11,7 +11,6 @@ use std::io::{Read, Seek as _, SeekFrom};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
@@ -21,6 +20,7 @@ use waxwing_engine::{
 };
 use waxwing_formats::envelope::Context;
 use waxwing_keyring::{Key, Keyring, UnlockError};
+use waxwing_testkit::streams::SharedSink as Sink;
 
 fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats/vectors/envelope-v1")
@@ -107,20 +107,6 @@ fn name(err: &Error) -> String {
     }
 }
 
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// From a file into a file, with several threads; on failure nothing is left.
 fn from_file(case: &Case, threads: usize) -> Result<Vec<u8>, String> {
     let out = tempfile::tempdir().unwrap();
@@ -147,7 +133,7 @@ fn from_pipe(case: &Case) -> Result<Vec<u8>, String> {
     let output = Output::Stream(Box::new(sink.clone()));
     let opened =
         open(Input::Stream(stream), case.header(), output, &case.keyring, &case.required, &Work::default());
-    let out = sink.0.lock().unwrap().clone();
+    let out = sink.take();
     match opened {
         Ok(_) => Ok(out),
         Err(err) => {

@@ -147,7 +147,7 @@ impl Envelope {
 
 /// The payload that every good case has.
 pub(crate) fn payload(range: std::ops::Range<u64>) -> Vec<u8> {
-    range.map(|i| (i * 7 + (i >> 8) * 13 + 5) as u8).collect()
+    waxwing_testkit::payload(range.end as usize)[range.start as usize..].to_vec()
 }
 
 fn nonce(index: usize, last: bool) -> [u8; 12] {
