@@ -15,10 +15,27 @@ pub enum Mode {
     Gcm,
     /// Cipher block chaining with PKCS#7 padding (NIST SP 800-38A; RFC 5652, section 6.3).
     CbcPkcs7,
+    /// Cipher block chaining without padding: a message of whole blocks (NIST SP 800-38A). Whoever uses another padding
+    /// than PKCS#7 adds and takes it off, in constant time.
+    Cbc,
     /// Counter mode whose whole IV is a 128-bit big-endian counter (NIST SP 800-38A).
     Ctr,
     /// Cipher feedback with segments of 128 bits (NIST SP 800-38A).
     Cfb128,
+    /// Every block by itself, with PKCS#7 padding and no IV (NIST SP 800-38A; RFC 5652, section 6.3). Equal blocks stay
+    /// equal: for formats that name it, most of which wrap a random key with it.
+    EcbPkcs7,
+}
+
+impl Mode {
+    /// Whether AES itself runs over the message, so that a part of a block waits for the rest of it. The other modes XOR
+    /// the message with a key stream, byte by byte.
+    fn waits_for_blocks(self) -> bool {
+        match self {
+            Self::CbcPkcs7 | Self::Cbc | Self::EcbPkcs7 => true,
+            Self::Gcm | Self::Ctr | Self::Cfb128 => false,
+        }
+    }
 }
 
 /// The length of an AES key.
@@ -66,6 +83,12 @@ impl Cipher {
     pub const AES_192_CBC_PKCS7: Self = Self { key: KeyBits::Aes192, mode: Mode::CbcPkcs7 };
     /// AES-256-CBC with PKCS#7 padding.
     pub const AES_256_CBC_PKCS7: Self = Self { key: KeyBits::Aes256, mode: Mode::CbcPkcs7 };
+    /// AES-128-CBC without padding.
+    pub const AES_128_CBC: Self = Self { key: KeyBits::Aes128, mode: Mode::Cbc };
+    /// AES-192-CBC without padding.
+    pub const AES_192_CBC: Self = Self { key: KeyBits::Aes192, mode: Mode::Cbc };
+    /// AES-256-CBC without padding.
+    pub const AES_256_CBC: Self = Self { key: KeyBits::Aes256, mode: Mode::Cbc };
     /// AES-128-CTR.
     pub const AES_128_CTR: Self = Self { key: KeyBits::Aes128, mode: Mode::Ctr };
     /// AES-192-CTR.
@@ -78,6 +101,12 @@ impl Cipher {
     pub const AES_192_CFB128: Self = Self { key: KeyBits::Aes192, mode: Mode::Cfb128 };
     /// AES-256-CFB128.
     pub const AES_256_CFB128: Self = Self { key: KeyBits::Aes256, mode: Mode::Cfb128 };
+    /// AES-128-ECB with PKCS#7 padding.
+    pub const AES_128_ECB_PKCS7: Self = Self { key: KeyBits::Aes128, mode: Mode::EcbPkcs7 };
+    /// AES-192-ECB with PKCS#7 padding.
+    pub const AES_192_ECB_PKCS7: Self = Self { key: KeyBits::Aes192, mode: Mode::EcbPkcs7 };
+    /// AES-256-ECB with PKCS#7 padding.
+    pub const AES_256_ECB_PKCS7: Self = Self { key: KeyBits::Aes256, mode: Mode::EcbPkcs7 };
 
     /// The key's length in bytes.
     #[must_use]
@@ -88,7 +117,8 @@ impl Cipher {
     fn takes_iv(self, len: usize) -> bool {
         match self.mode {
             Mode::Gcm => (1..=GCM_IV_LEN_MAX).contains(&len),
-            Mode::CbcPkcs7 | Mode::Ctr | Mode::Cfb128 => len == BLOCK_LEN,
+            Mode::CbcPkcs7 | Mode::Cbc | Mode::Ctr | Mode::Cfb128 => len == BLOCK_LEN,
+            Mode::EcbPkcs7 => len == 0,
         }
     }
 
@@ -99,15 +129,18 @@ impl Cipher {
                 (Mode::Gcm, KeyBits::Aes128) => sys::EVP_aes_128_gcm(),
                 (Mode::Gcm, KeyBits::Aes192) => sys::EVP_aes_192_gcm(),
                 (Mode::Gcm, KeyBits::Aes256) => sys::EVP_aes_256_gcm(),
-                (Mode::CbcPkcs7, KeyBits::Aes128) => sys::EVP_aes_128_cbc(),
-                (Mode::CbcPkcs7, KeyBits::Aes192) => sys::EVP_aes_192_cbc(),
-                (Mode::CbcPkcs7, KeyBits::Aes256) => sys::EVP_aes_256_cbc(),
+                (Mode::CbcPkcs7 | Mode::Cbc, KeyBits::Aes128) => sys::EVP_aes_128_cbc(),
+                (Mode::CbcPkcs7 | Mode::Cbc, KeyBits::Aes192) => sys::EVP_aes_192_cbc(),
+                (Mode::CbcPkcs7 | Mode::Cbc, KeyBits::Aes256) => sys::EVP_aes_256_cbc(),
                 (Mode::Ctr, KeyBits::Aes128) => sys::EVP_aes_128_ctr(),
                 (Mode::Ctr, KeyBits::Aes192) => sys::EVP_aes_192_ctr(),
                 (Mode::Ctr, KeyBits::Aes256) => sys::EVP_aes_256_ctr(),
                 (Mode::Cfb128, KeyBits::Aes128) => sys::EVP_aes_128_cfb128(),
                 (Mode::Cfb128, KeyBits::Aes192) => sys::EVP_aes_192_cfb128(),
                 (Mode::Cfb128, KeyBits::Aes256) => sys::EVP_aes_256_cfb128(),
+                (Mode::EcbPkcs7, KeyBits::Aes128) => sys::EVP_aes_128_ecb(),
+                (Mode::EcbPkcs7, KeyBits::Aes192) => sys::EVP_aes_192_ecb(),
+                (Mode::EcbPkcs7, KeyBits::Aes256) => sys::EVP_aes_256_ecb(),
             }
         }
     }
@@ -126,7 +159,9 @@ pub enum CipherError {
         expected: usize,
     },
     /// The IV does not fit the mode.
-    #[error("the IV is {len} bytes long; GCM takes 1 to {GCM_IV_LEN_MAX}, the other modes {BLOCK_LEN}")]
+    #[error(
+        "the IV is {len} bytes long; GCM takes 1 to {GCM_IV_LEN_MAX}, ECB none, the other modes {BLOCK_LEN}"
+    )]
     IvLength {
         /// The IV's length in bytes.
         len: usize,
@@ -194,7 +229,7 @@ impl CipherStream {
     /// # Errors
     ///
     /// [`CipherError::KeyLength`] and [`CipherError::IvLength`]. GCM takes IVs of 1 to [`GCM_IV_LEN_MAX`] bytes, of which
-    /// all but 12 are hashed into the first counter (NIST SP 800-38D, section 7.1); the other modes take 16.
+    /// all but 12 are hashed into the first counter (NIST SP 800-38D, section 7.1); ECB takes an empty one; the other modes take 16.
     pub fn encrypt(cipher: Cipher, key: &[u8], iv: &[u8]) -> Result<Self, CipherError> {
         Self::new(cipher, Direction::Encrypt, key, iv)
     }
@@ -236,9 +271,10 @@ impl CipherStream {
                     ptr::null(),
                     no_engine,
                     key.as_ptr(),
-                    iv.as_ptr(),
+                    if iv.is_empty() { ptr::null() } else { iv.as_ptr() },
                     encrypt,
-                ) == 1;
+                ) == 1
+                && (cipher.mode != Mode::Cbc || sys::EVP_CIPHER_CTX_set_padding(ctx.as_ptr(), 0) == 1);
             if !ready {
                 return Err(failed());
             }
@@ -268,8 +304,8 @@ impl CipherStream {
 
     /// Transforms `input` and returns how many bytes of `out` were written.
     ///
-    /// `out` is at least as long as `input`, in CBC [`BLOCK_LEN`] longer: there up to a block of input is held back for the
-    /// next call. Every way to split a message into calls gives the same result. Bytes of `out` behind the returned length
+    /// `out` is at least as long as `input`, in CBC and ECB [`BLOCK_LEN`] longer: there up to a block of input is held back
+    /// for the next call. Every way to split a message into calls gives the same result. Bytes of `out` behind the returned length
     /// mean nothing.
     ///
     /// # Errors
@@ -277,7 +313,7 @@ impl CipherStream {
     /// [`CipherError::OutputTooShort`], and [`CipherError::TooLong`] when GCM would pass [`GCM_INPUT_MAX`]; then nothing
     /// was processed.
     pub fn update(&mut self, input: &[u8], out: &mut [u8]) -> Result<usize, CipherError> {
-        let held_back_max = if self.cipher.mode == Mode::CbcPkcs7 { BLOCK_LEN } else { 0 };
+        let held_back_max = if self.cipher.mode.waits_for_blocks() { BLOCK_LEN } else { 0 };
         let needed = input.len().saturating_add(held_back_max);
         if out.len() < needed {
             return Err(CipherError::OutputTooShort { len: out.len(), needed });
@@ -287,20 +323,20 @@ impl CipherStream {
         for chunk in input.chunks(CALL_LEN_MAX) {
             let free = out.get_mut(written..).unwrap_or_default();
             // SAFETY: the two slices cannot overlap, being borrowed apart. All calls together write no more than their
-            // input and, in CBC, the block held back before, for which `out` was found long enough.
+            // input and, in CBC and ECB, the block held back before, for which `out` was found long enough.
             written += unsafe { self.call(free.as_mut_ptr(), chunk.as_ptr(), chunk.len()) }?;
         }
         Ok(written)
     }
 
-    /// Transforms `data` where it lies. Every mode but CBC, whose output is not as long as its input.
+    /// Transforms `data` where it lies. GCM, CTR and CFB alone: in CBC and ECB output lags behind input.
     ///
     /// # Errors
     ///
-    /// [`CipherError::Misuse`] in CBC, else as for [`update`](Self::update).
+    /// [`CipherError::Misuse`] in CBC and ECB, else as for [`update`](Self::update).
     pub fn update_in_place(&mut self, data: &mut [u8]) -> Result<(), CipherError> {
-        if self.cipher.mode == Mode::CbcPkcs7 {
-            return Err(CipherError::Misuse("CBC cannot run in place"));
+        if self.cipher.mode.waits_for_blocks() {
+            return Err(CipherError::Misuse("CBC and ECB cannot run in place"));
         }
         self.count(data.len())?;
         for chunk in data.chunks_mut(CALL_LEN_MAX) {
@@ -312,25 +348,32 @@ impl CipherStream {
         Ok(())
     }
 
-    /// Ends a message in CBC, CTR or CFB and returns how many bytes of `out` were written: at most [`BLOCK_LEN`], which
-    /// `out` must have in CBC.
+    /// Ends a message in any mode but GCM and returns how many bytes of `out` were written: at most [`BLOCK_LEN`], which
+    /// `out` must have in the modes with padding. CBC without padding, CTR and CFB write nothing.
     ///
     /// # Errors
     ///
-    /// [`CipherError::Decrypt`] for a bad padding or length, both alike; [`CipherError::Misuse`] in GCM.
+    /// [`CipherError::Decrypt`] for a ciphertext with a bad padding or length, both alike; [`CipherError::Misuse`] in GCM,
+    /// and for a plaintext that is not whole blocks in CBC without padding.
     pub fn finish(mut self, out: &mut [u8]) -> Result<usize, CipherError> {
-        match self.cipher.mode {
-            Mode::Gcm => Err(CipherError::Misuse("GCM ends with a tag")),
-            Mode::Ctr | Mode::Cfb128 => Ok(0),
-            Mode::CbcPkcs7 if out.len() < BLOCK_LEN => {
-                Err(CipherError::OutputTooShort { len: out.len(), needed: BLOCK_LEN })
+        let mut unused = [0; BLOCK_LEN];
+        let out = match self.cipher.mode {
+            Mode::Gcm => return Err(CipherError::Misuse("GCM ends with a tag")),
+            Mode::Ctr | Mode::Cfb128 => return Ok(0),
+            Mode::Cbc => &mut unused,
+            Mode::CbcPkcs7 | Mode::EcbPkcs7 => {
+                let len = out.len();
+                out.first_chunk_mut().ok_or(CipherError::OutputTooShort { len, needed: BLOCK_LEN })?
             }
-            // SAFETY: the last call writes at most one block, for which `out` has room.
-            Mode::CbcPkcs7 => match (unsafe { self.call_final(out.as_mut_ptr()) }, self.direction) {
-                (Some(written), _) => Ok(written),
-                (None, Direction::Encrypt) => Err(CipherError::Failed),
-                (None, Direction::Decrypt) => Err(DecryptError.into()),
-            },
+        };
+        // SAFETY: the last call writes at most one block, which `out` is.
+        match (unsafe { self.call_final(out.as_mut_ptr()) }, self.direction, self.cipher.mode) {
+            (Some(written), ..) => Ok(written),
+            (None, Direction::Decrypt, _) => Err(DecryptError.into()),
+            (None, Direction::Encrypt, Mode::Cbc) => {
+                Err(CipherError::Misuse("CBC without padding takes whole blocks"))
+            }
+            (None, Direction::Encrypt, _) => Err(CipherError::Failed),
         }
     }
 

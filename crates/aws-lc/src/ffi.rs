@@ -71,6 +71,7 @@ macro_rules! free_with {
 free_with! {
     sys::BIO => BIO_free,
     sys::EVP_CIPHER_CTX => EVP_CIPHER_CTX_free,
+    sys::EVP_MD_CTX => EVP_MD_CTX_free,
     sys::EVP_PKEY => EVP_PKEY_free,
     sys::EVP_PKEY_CTX => EVP_PKEY_CTX_free,
     sys::RSA => RSA_free,
@@ -165,6 +166,10 @@ mod tests {
         }
         assert_eq!(cbc.finish(&mut [0; 16]), Err(refused));
         assert!(drain_errors().is_empty(), "CBC");
+        let mut unpadded = CipherStream::decrypt(Cipher::AES_128_CBC, &[0; 16], &[0; 16]).unwrap();
+        unpadded.update(&[0; 17], &mut [0; 33]).unwrap();
+        assert_eq!(unpadded.finish(&mut []), Err(refused));
+        assert!(drain_errors().is_empty(), "CBC without padding");
         assert_eq!(gcm.verify(&[0; 16]), Err(refused));
         assert!(drain_errors().is_empty(), "GCM");
     }

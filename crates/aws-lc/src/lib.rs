@@ -2,7 +2,10 @@
 //!
 //! - [`RsaPublicKey`] and [`RsaPrivateKey`]: every encoding a key comes in, OAEP whose digest and MGF1 digest are chosen
 //!   apart ([`OaepParams`]), PKCS#1 v1.5 without a padding oracle ([`RsaPrivateKey::decrypt_pkcs1_fixed`]).
-//! - [`CipherStream`]: AES in GCM, CBC, CTR and CFB over input of any length in constant memory.
+//! - [`CipherStream`]: AES in GCM, CBC, CTR, CFB and ECB over input of any length in constant memory.
+//! - [`ml_kem_768_decapsulation_key`] and [`shake256`]: what X-Wing needs beside aws-lc-rs.
+//! - [`Md5`]: for formats that name it, never for security.
+//! - [`Cleansed`]: buffers that are wiped as fast as memory allows.
 //!
 //! It does not choose algorithms, judge keys, read files or know any format; those who use it do.
 //!
@@ -14,14 +17,20 @@
 //! This is the only crate of the workspace with `unsafe` code; each block states why it is sound.
 
 mod cipher;
+mod cleanse;
 mod ffi;
 mod implicit;
+mod md5;
+mod ml_kem;
 mod rsa;
 mod rsa_crypt;
 
 pub use cipher::{
     BLOCK_LEN, Cipher, CipherError, CipherStream, GCM_INPUT_MAX, GCM_IV_LEN_MAX, GCM_TAG_LEN, KeyBits, Mode,
 };
+pub use cleanse::Cleansed;
+pub use md5::{MD5_LEN, Md5};
+pub use ml_kem::{ML_KEM_768_DECAPSULATION_KEY_LEN, ML_KEM_SEED_LEN, ml_kem_768_decapsulation_key, shake256};
 pub use rsa::{KeyError, PBKDF2_ROUNDS, RsaPrivateKey, RsaPublicKey, RsaSize, spki_of_certificate};
 pub use rsa_crypt::{Digest, EncryptError, OaepParams};
 

@@ -81,6 +81,76 @@ fn nist_sp_800_38a_known_answers() {
     }
 }
 
+/// The four blocks that every example of SP 800-38A, appendix F, encrypts.
+const NIST_PLAINTEXT: &str = "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51\
+                              30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710";
+
+#[test]
+fn nist_sp_800_38a_cbc_and_ecb_known_answers_however_the_message_is_split() {
+    let iv: [u8; 16] = std::array::from_fn(|i| i as u8);
+    let (key_128, key_192, key_256) = (
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        "8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b",
+        "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+    );
+    for (cipher, key, iv, expected) in [
+        (
+            Cipher::AES_128_ECB_PKCS7, // F.1.1
+            key_128,
+            &[][..],
+            "3ad77bb40d7a3660a89ecaf32466ef97f5d3d58503b9699de785895a96fdbaaf\
+             43b1cd7f598ece23881b00e3ed0306887b0c785e27e8ad3f8223207104725dd4",
+        ),
+        (
+            Cipher::AES_192_ECB_PKCS7, // F.1.3
+            key_192,
+            &[],
+            "bd334f1d6e45f25ff712a214571fa5cc974104846d0ad3ad7734ecb3ecee4eef\
+             ef7afd2270e2e60adce0ba2face6444e9a4b41ba738d6c72fb16691603c18e0e",
+        ),
+        (
+            Cipher::AES_256_ECB_PKCS7, // F.1.5
+            key_256,
+            &[],
+            "f3eed1bdb5d2a03c064b5a7e3db181f8591ccb10d410ed26dc5ba74a31362870\
+             b6ed21b99ca6f4f9f153e7b1beafed1d23304b7a39f9f3ff067d8d8f9e24ecc7",
+        ),
+        (
+            Cipher::AES_128_CBC, // F.2.1
+            key_128,
+            &iv,
+            "7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2\
+             73bed6b8e3c1743b7116e69e222295163ff1caa1681fac09120eca307586e1a7",
+        ),
+        (
+            Cipher::AES_192_CBC, // F.2.3
+            key_192,
+            &iv,
+            "4f021db243bc633d7178183a9fa071e8b4d9ada9ad7dedf4e5e738763f69145a\
+             571b242012fb7ae07fa9baac3df102e008b0e27988598881d920a9e64f5615cd",
+        ),
+        (
+            Cipher::AES_256_CBC, // F.2.5
+            key_256,
+            &iv,
+            "f58c4c04d6e5f1ba779eabfb5f7bfbd69cfc4e967edb808d679f777bc6702c7d\
+             39f23369a9d9bacfa530e26304231461b2eb05e2c39be9fcda6c19078c6a9d1b",
+        ),
+    ] {
+        let (key, plaintext) = (hex::decode(key).unwrap(), hex::decode(NIST_PLAINTEXT).unwrap());
+        for piece in 1..=plaintext.len() {
+            let encrypt = CipherStream::encrypt(cipher, &key, iv).unwrap();
+            let ciphertext = run(encrypt, &plaintext, piece).unwrap();
+            let padding_len = if cipher.mode == Mode::EcbPkcs7 { BLOCK_LEN } else { 0 };
+            let (blocks, padding) = ciphertext.split_at(plaintext.len());
+            assert_eq!(hex::encode(blocks), expected, "{cipher:?}, pieces of {piece}");
+            assert_eq!(padding.len(), padding_len, "{cipher:?}, pieces of {piece}");
+            let decrypt = CipherStream::decrypt(cipher, &key, iv).unwrap();
+            assert_eq!(run(decrypt, &ciphertext, piece).unwrap(), plaintext, "{cipher:?}, pieces of {piece}");
+        }
+    }
+}
+
 #[test]
 fn gcm_agrees_with_openssl_however_the_message_is_split() {
     // Python `cryptography` 48; the IV of one byte, which it does not take, is Node 20's.
@@ -260,6 +330,36 @@ fn cbc_padding_and_length_fail_alike() {
 }
 
 #[test]
+fn ecb_padding_and_length_fail_alike() {
+    let cipher = Cipher::AES_128_ECB_PKCS7;
+    let encrypt = || CipherStream::encrypt(cipher, &[1; 16], &[]).unwrap();
+    let ciphertext = run(encrypt(), &[0; 20], 20).unwrap();
+    let unpadded = &run(encrypt(), &[0; 16], 16).unwrap()[..16];
+    for bad in [unpadded, &ciphertext[..16], &ciphertext[..31], &ciphertext[..1], &[]] {
+        let result = run(CipherStream::decrypt(cipher, &[1; 16], &[]).unwrap(), bad, 100);
+        assert_eq!(result, Err(CipherError::Decrypt(DecryptError)));
+    }
+}
+
+#[test]
+fn cbc_without_padding_takes_whole_blocks_alone() {
+    let cipher = Cipher::AES_128_CBC;
+    for len in 0..=50 {
+        for piece in [1, 15, 16, 17, 50] {
+            let message = vec![0xab; len];
+            let encrypted = run(CipherStream::encrypt(cipher, &[1; 16], &[2; 16]).unwrap(), &message, piece);
+            let decrypted = run(CipherStream::decrypt(cipher, &[1; 16], &[2; 16]).unwrap(), &message, piece);
+            if len.is_multiple_of(BLOCK_LEN) {
+                assert_eq!((encrypted.unwrap().len(), decrypted.unwrap().len()), (len, len));
+            } else {
+                assert!(matches!(encrypted, Err(CipherError::Misuse(_))), "{encrypted:?}");
+                assert_eq!(decrypted, Err(CipherError::Decrypt(DecryptError)));
+            }
+        }
+    }
+}
+
+#[test]
 fn keys_and_ivs_of_other_lengths_are_refused() {
     for len in [0, 15, 16, 24, 31, 33] {
         let result = CipherStream::encrypt(Cipher::AES_256_GCM, &vec![0; len], &[0; 12]);
@@ -272,11 +372,17 @@ fn keys_and_ivs_of_other_lengths_are_refused() {
     for len in 1..=128 {
         CipherStream::decrypt(Cipher::AES_256_GCM, &[0; 32], &vec![0; len]).unwrap();
     }
-    for cipher in [Cipher::AES_256_CBC_PKCS7, Cipher::AES_256_CTR, Cipher::AES_256_CFB128] {
+    for cipher in
+        [Cipher::AES_256_CBC_PKCS7, Cipher::AES_256_CBC, Cipher::AES_256_CTR, Cipher::AES_256_CFB128]
+    {
         for len in [0, 12, 15, 17] {
             let result = CipherStream::encrypt(cipher, &[0; 32], &vec![0; len]);
             assert_eq!(result.err(), Some(CipherError::IvLength { len }));
         }
+    }
+    for len in [1, 12, 16] {
+        let result = CipherStream::encrypt(Cipher::AES_256_ECB_PKCS7, &[0; 32], &vec![0; len]);
+        assert_eq!(result.err(), Some(CipherError::IvLength { len }));
     }
 }
 
@@ -304,6 +410,9 @@ fn calls_that_do_not_fit_are_misuse() {
     misuse(cbc().verify(&[0; 16]));
     misuse(cbc().aad(b"aad"));
     misuse(cbc().update_in_place(&mut [0; 16]));
+    let ecb = || CipherStream::encrypt(Cipher::AES_256_ECB_PKCS7, &[0; 32], &[]).unwrap();
+    misuse(ecb().update_in_place(&mut [0; 16]));
+    misuse(ecb().aad(b"aad"));
     let mut late = gcm();
     late.update_in_place(&mut [0]).unwrap();
     misuse(late.aad(b"aad"));

@@ -1,20 +1,13 @@
-//! The content ciphers of the record scheme: one AES key, one IV, one ciphertext of any length.
-//!
-//! Unlike a frame, one long GCM ciphertext proves itself only at its very end. [`Decryptor::update`] therefore gives out
-//! bytes that nobody may see yet: a caller reads the ciphertext once to verify it, throwing the bytes away, and only then
-//! a second time to decrypt it.
+//! What a record says of its content, checked before any key is used, and the key itself. [`body`](crate::body) decrypts.
 
 use std::fmt;
 
-use waxwing_aws_lc as aws_lc;
 use waxwing_formats::record::{Record, Spelling, TAG_LEN};
-use waxwing_formats::scheme::{Cipher, KeyLen, Scheme, TagPlace};
+use waxwing_formats::scheme::{KeyLen, Scheme, TagPlace};
 use zeroize::Zeroizing;
 
-use crate::{NotAuthentic, Random, RandomError};
+use crate::{Random, RandomError};
 
-/// How many bytes more than its input one step may give out.
-pub const SLACK_LEN: usize = 16;
 /// The most plaintext of one GCM message: 2^39 - 256 bits (NIST SP 800-38D, section 5.2.1.1).
 pub const GCM_PLAINTEXT_LEN_MAX: u64 = (1 << 36) - 32;
 
@@ -129,22 +122,6 @@ impl Plan {
     pub fn tag(&self) -> Option<[u8; TAG_LEN]> {
         self.tag
     }
-
-    /// Begins to decrypt. May be called twice: to verify, then to decrypt.
-    ///
-    /// # Errors
-    ///
-    /// [`NotAuthentic`] for a key of another length.
-    pub fn decryptor(&self, key: &ContentKey) -> Result<Decryptor, NotAuthentic> {
-        if key.expose().len() != self.scheme.cipher.key_len().bytes() {
-            return Err(NotAuthentic);
-        }
-        let stream = aws_lc::CipherStream::decrypt(algorithm(self.scheme.cipher), key.expose(), &self.iv);
-        Ok(Decryptor {
-            stream: stream.expect("key and IV have the cipher's lengths"),
-            cipher: self.scheme.cipher,
-        })
-    }
 }
 
 /// Why a record cannot be opened as it is. No key was used.
@@ -194,92 +171,9 @@ pub enum PlanError {
     },
 }
 
-/// Encrypts a content as it comes, with a key and an IV of its own.
-pub struct Encryptor {
-    stream: aws_lc::CipherStream,
-    cipher: Cipher,
-}
-
-impl Encryptor {
-    /// Draws a key and an IV: neither ever serves a second content.
-    ///
-    /// # Errors
-    ///
-    /// [`RandomError`].
-    pub fn new(scheme: Permitted, random: &dyn Random) -> Result<(Self, ContentKey, Vec<u8>), RandomError> {
-        let cipher = scheme.0.cipher;
-        let key = ContentKey::generate(cipher.key_len(), random)?;
-        let mut iv = vec![0; cipher.iv_len()];
-        random.fill(&mut iv)?;
-        let stream = aws_lc::CipherStream::encrypt(algorithm(cipher), key.expose(), &iv);
-        let stream = stream.expect("key and IV have the cipher's lengths");
-        Ok((Self { stream, cipher }, key, iv))
-    }
-
-    /// Encrypts `plaintext` into `out`, which is at least [`SLACK_LEN`] bytes longer, and says how many bytes came out.
-    ///
-    /// # Panics
-    ///
-    /// When `out` is too short, or above [`GCM_PLAINTEXT_LEN_MAX`]: the caller keeps to both.
-    pub fn update(&mut self, plaintext: &[u8], out: &mut [u8]) -> usize {
-        self.stream.update(plaintext, out).expect("the caller keeps to the limits")
-    }
-
-    /// Ends the ciphertext: how many bytes came into `out`, and GCM's tag.
-    ///
-    /// # Panics
-    ///
-    /// When `out` is shorter than [`SLACK_LEN`].
-    pub fn finish(self, out: &mut [u8]) -> (usize, Option<[u8; TAG_LEN]>) {
-        match self.cipher {
-            Cipher::Cbc(_) => (self.stream.finish(out).expect("padding always fits"), None),
-            Cipher::Gcm(_) => (0, Some(self.stream.finish_with_tag().expect("a tag can always be made"))),
-        }
-    }
-}
-
-/// Decrypts a content as it comes. **What [`Decryptor::update`] gives is not authentic** until [`Decryptor::finish`] agreed.
-pub struct Decryptor {
-    stream: aws_lc::CipherStream,
-    cipher: Cipher,
-}
-
-impl Decryptor {
-    /// Decrypts `ciphertext`, tag not included, into `out`, which is at least [`SLACK_LEN`] bytes longer.
-    ///
-    /// # Errors
-    ///
-    /// [`NotAuthentic`].
-    pub fn update(&mut self, ciphertext: &[u8], out: &mut [u8]) -> Result<usize, NotAuthentic> {
-        self.stream.update(ciphertext, out).map_err(|_| NotAuthentic)
-    }
-
-    /// Verifies GCM's tag, or takes off CBC's padding: how many bytes came into `out`.
-    ///
-    /// # Errors
-    ///
-    /// [`NotAuthentic`]: a wrong tag, a missing one, wrong padding or a wrong length.
-    pub fn finish(self, tag: Option<&[u8; TAG_LEN]>, out: &mut [u8]) -> Result<usize, NotAuthentic> {
-        match (self.cipher, tag) {
-            (Cipher::Cbc(_), None) => self.stream.finish(out).map_err(|_| NotAuthentic),
-            (Cipher::Gcm(_), Some(tag)) => self.stream.verify(tag).map(|()| 0).map_err(|_| NotAuthentic),
-            _ => Err(NotAuthentic),
-        }
-    }
-}
-
-fn algorithm(cipher: Cipher) -> aws_lc::Cipher {
-    match cipher {
-        Cipher::Cbc(KeyLen::Bits128) => aws_lc::Cipher::AES_128_CBC_PKCS7,
-        Cipher::Cbc(KeyLen::Bits256) => aws_lc::Cipher::AES_256_CBC_PKCS7,
-        Cipher::Gcm(KeyLen::Bits128) => aws_lc::Cipher::AES_128_GCM,
-        Cipher::Gcm(KeyLen::Bits256) => aws_lc::Cipher::AES_256_GCM,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use waxwing_formats::scheme::{Digest, Wrap};
+    use waxwing_formats::scheme::{Cipher, Digest, Wrap};
 
     use super::*;
     use crate::SystemRandom;
@@ -334,38 +228,6 @@ mod tests {
             let iv_len = scheme.cipher.iv_len();
             assert_eq!(plan(&record(Some(scheme), iv_len, true)), Err(PlanError::UnexpectedTag { scheme }));
             assert_eq!(plan(&record(Some(scheme), iv_len, false)), Ok(()));
-        }
-    }
-
-    #[test]
-    fn every_cipher_round_trips_and_sizes_are_nodes() {
-        for cipher in Cipher::ALL {
-            for (len, cbc_len) in [(0, 16), (15, 16), (16, 32), (46, 48)] {
-                let permitted = Permitted::check(scheme(cipher, TagPlace::Apart), Legacy::Accepted).unwrap();
-                let (mut encryptor, key, iv) = Encryptor::new(permitted, &SystemRandom).unwrap();
-                let mut sealed = vec![0; len + SLACK_LEN];
-                let mut n = encryptor.update(&vec![7; len], &mut sealed);
-                let mut last = [0; SLACK_LEN];
-                let (more, tag) = encryptor.finish(&mut last);
-                sealed.truncate(n);
-                sealed.extend(&last[..more]);
-                assert_eq!(sealed.len(), if cipher.is_authenticated() { len } else { cbc_len });
-                let record = Record {
-                    wrapped_key: vec![1],
-                    iv,
-                    tag,
-                    scheme: Some(permitted.scheme()),
-                    ..Record::default()
-                };
-                let plan = Plan::new(&record, None, Legacy::Accepted).unwrap();
-                let mut decryptor = plan.decryptor(&key).unwrap();
-                let mut opened = vec![0; sealed.len() + SLACK_LEN];
-                n = decryptor.update(&sealed, &mut opened).unwrap();
-                let more = decryptor.finish(plan.tag().as_ref(), &mut last).unwrap();
-                opened.truncate(n);
-                opened.extend(&last[..more]);
-                assert_eq!(opened, vec![7; len]);
-            }
         }
     }
 

@@ -7,8 +7,9 @@ use crate::{Random, RandomError};
 /// Bytes of a DEK.
 pub const DEK_LEN: usize = 32;
 
-/// The random key that seals one envelope (NIST SP 800-57 Part 1). Wiped on drop, never printed, never compared.
-pub struct Dek(Zeroizing<[u8; DEK_LEN]>);
+/// The random key that seals one envelope (NIST SP 800-57 Part 1). Wiped on drop, never printed, never compared. Its bytes stay in
+/// one place: whoever moves it leaves no copy on a stack.
+pub struct Dek(Box<Zeroizing<[u8; DEK_LEN]>>);
 
 impl Dek {
     /// A fresh DEK.
@@ -17,14 +18,18 @@ impl Dek {
     ///
     /// [`RandomError`].
     pub fn generate(random: &dyn Random) -> Result<Self, RandomError> {
-        let mut bytes = Zeroizing::new([0; DEK_LEN]);
-        random.fill(bytes.as_mut())?;
-        Ok(Self(bytes))
+        let mut dek = Self(Box::default());
+        random.fill(dek.0.as_mut_slice())?;
+        Ok(dek)
     }
 
     /// What a key provider unwrapped, or `None` when it is not [`DEK_LEN`] bytes.
     pub fn from_unwrapped(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(|bytes| Self(Zeroizing::new(bytes)))
+        (bytes.len() == DEK_LEN).then(|| {
+            let mut dek = Self(Box::default());
+            dek.0.copy_from_slice(bytes);
+            dek
+        })
     }
 
     /// Lends the bytes to whoever wraps them.

@@ -29,6 +29,20 @@ impl Default for SealOptions {
     }
 }
 
+impl SealOptions {
+    /// The fixed fields of one new envelope, with a message id of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`RandomError`].
+    pub fn draw(self, random: &dyn Random) -> Result<Fixed, RandomError> {
+        let Self { suite, frame_len, context } = self;
+        let mut message_id = [0; HASH_LEN];
+        random.fill(&mut message_id)?;
+        Ok(Fixed { suite, frame_len, message_id, context })
+    }
+}
+
 /// What a wrapped DEK is bound to.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding<'a> {
@@ -52,13 +66,15 @@ impl Draft {
     ///
     /// [`RandomError`].
     pub fn new(options: SealOptions, random: &dyn Random) -> Result<Self, RandomError> {
-        let SealOptions { suite, frame_len, context } = options;
-        let mut message_id = [0; HASH_LEN];
-        random.fill(&mut message_id)?;
-        let dek = Dek::generate(random)?;
-        let fixed = Fixed { suite, frame_len, message_id, context };
+        let fixed = options.draw(random)?;
+        Ok(Self::with_dek(fixed, Dek::generate(random)?))
+    }
+
+    /// The same around a DEK that a key service made. `fixed` must be fresh ([`SealOptions::draw`]): its message id keeps
+    /// two envelopes apart even where a cache lends them one DEK.
+    pub fn with_dek(fixed: Fixed, dek: Dek) -> Self {
         let schedule = Schedule::new(&dek, &fixed);
-        Ok(Self { fixed, dek, schedule })
+        Self { fixed, dek, schedule }
     }
 
     /// The DEK to wrap for each recipient.
@@ -120,6 +136,16 @@ impl LockedHeader {
         }
     }
 
+    /// [`Self::verify`], keeping what a rewrap needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::verify`].
+    pub fn verify_to_rewrap(&self, dek: Dek) -> Result<Option<Rewrap>, NotAuthentic> {
+        let verified = self.verify(&dek)?;
+        Ok(verified.map(|header| Rewrap { schedule: Schedule::new(&dek, &self.0.fixed), header, dek }))
+    }
+
     /// Tries a DEK: `None` when it is not the one committed to, so that the next candidate may be tried.
     ///
     /// # Errors
@@ -161,6 +187,43 @@ impl VerifiedHeader {
     /// The key that opens the frames of the body.
     pub fn frame_key(&self) -> &FrameKey {
         &self.frame_key
+    }
+}
+
+/// A header whose DEK is at hand, so that it can be written anew for others.
+pub struct Rewrap {
+    header: VerifiedHeader,
+    dek: Dek,
+    schedule: Schedule,
+}
+
+impl Rewrap {
+    /// The header as it is.
+    pub fn header(&self) -> &Header {
+        self.header.header()
+    }
+
+    /// The DEK to wrap for each new recipient.
+    pub fn dek(&self) -> &Dek {
+        &self.dek
+    }
+
+    /// What each wrapping is bound to.
+    pub fn binding(&self) -> Binding<'_> {
+        Binding { fixed: &self.header().fixed, commitment: &self.header().commitment }
+    }
+
+    /// The header's bytes with these recipients: the same DEK and body, another MAC.
+    ///
+    /// # Errors
+    ///
+    /// [`HeaderError`] for no recipient, or more than fit.
+    pub fn with_recipients(&self, recipients: &[Recipient]) -> Result<Vec<u8>, HeaderError> {
+        let Header { fixed, commitment, .. } = self.header();
+        let mut bytes = Header::maced_bytes(fixed, commitment, recipients)?;
+        let mac = self.schedule.mac(&bytes);
+        bytes.extend(mac);
+        Ok(bytes)
     }
 }
 

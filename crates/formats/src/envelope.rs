@@ -5,10 +5,12 @@
 
 mod context;
 mod error;
+mod passphrase;
 mod recipient;
 
 pub use context::{CONTEXT_LEN_MAX, Context};
 pub use error::HeaderError;
+pub use passphrase::{PassphraseCost, PassphraseKeyId};
 pub use recipient::{KIND_LEN_MAX, Kind, Recipient};
 
 use crate::codec::{Encode, Reader};

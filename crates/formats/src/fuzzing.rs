@@ -3,8 +3,9 @@
 //! The same functions replay the committed corpora in ordinary tests. See `fuzz/README.md`.
 
 use crate::base64::{self, Reading};
-use crate::codec::laws;
+use crate::codec::{Encode as _, laws};
 use crate::envelope::Header;
+use crate::keystore::Contents;
 use crate::record::{RECORD_LEN_MAX, Record, Spelling};
 use crate::scheme::Scheme;
 
@@ -46,6 +47,14 @@ pub fn base64(bytes: &[u8]) {
     }
 }
 
+/// A keystore's contents that are accepted have one spelling, and tell its length before it is written.
+pub fn keystore_contents(bytes: &[u8]) {
+    laws::check_bytes(bytes, Contents::decode);
+    if let Ok(contents) = Contents::decode(bytes) {
+        assert_eq!(contents.encoded_len(), contents.to_bytes().len());
+    }
+}
+
 /// A scheme has one spelling.
 pub fn scheme_text(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -64,5 +73,6 @@ mod tests {
         replay_corpus("record_json", super::record_json);
         replay_corpus("base64", super::base64);
         replay_corpus("scheme_text", super::scheme_text);
+        replay_corpus("keystore_contents", super::keystore_contents);
     }
 }

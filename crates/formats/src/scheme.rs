@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::body::BodyCipher;
+
 /// A digest that OAEP uses (RFC 8017, appendix B.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Digest {
@@ -182,9 +184,17 @@ impl Cipher {
         }
     }
 
+    /// The body's cipher, without the key's size.
+    pub fn body(self) -> BodyCipher {
+        match self {
+            Self::Cbc(_) => BodyCipher::CbcPkcs7,
+            Self::Gcm(_) => BodyCipher::Gcm,
+        }
+    }
+
     /// Whether opening proves that nothing was changed.
     pub fn is_authenticated(self) -> bool {
-        matches!(self, Self::Gcm(_))
+        self.body().is_authenticated()
     }
 }
 

@@ -15,6 +15,14 @@ impl Kind {
     pub const RSA_OAEP_SHA256: &'static str = "rsa-oaep-sha256";
     /// AES-256-GCM under a key derived from a 32-byte KEK.
     pub const AES_256: &'static str = "aes-256";
+    /// The same under the secret that X-Wing agreed on (draft-connolly-cfrg-xwing-kem-06).
+    pub const X_WING: &'static str = "x-wing";
+    /// The same under Argon2id of a passphrase (RFC 9106).
+    pub const PASSPHRASE: &'static str = "passphrase";
+    /// AWS KMS, a symmetric key.
+    pub const AWS_KMS: &'static str = "aws-kms";
+    /// The transit engine of Vault or OpenBao.
+    pub const VAULT_TRANSIT: &'static str = "vault-transit";
 
     /// The kind of this name, or `None` when it is no name of a kind.
     pub fn new(name: &str) -> Option<Self> {
@@ -36,7 +44,7 @@ impl fmt::Display for Kind {
 }
 
 /// One recipient's copy of the DEK.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Recipient {
     /// How it was wrapped.
     pub kind: Kind,
