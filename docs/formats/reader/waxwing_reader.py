@@ -3,10 +3,10 @@
 
 It proves that text and the vectors, and is not made to be fast. Python 3.11 and PyPI `cryptography`.
 
-    waxwing_reader.py open --key KEY… [--header HEADER] [--context K=V]… IN OUT
+    waxwing_reader.py open [--key KEY]… [--passphrase FILE]… [--header HEADER] [--context K=V]… IN OUT
     waxwing_reader.py check MANIFEST
 
-KEY is an RSA private key (PKCS#8 PEM) or a KEK (`waxwing-aes-256 NAME BASE64`).
+KEY is an RSA or X-Wing private key (PKCS#8 PEM) or a KEK (`waxwing-aes-256 NAME BASE64`); FILE holds a passphrase.
 """
 
 import argparse
@@ -16,25 +16,33 @@ import hmac
 import json
 import os
 import re
+import struct
 import sys
 import tempfile
+import unicodedata
 from collections import namedtuple
+from itertools import islice
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 HEADER_LEN_MAX = 1 << 20
 CONTEXT_BYTES_MAX = 32768
-RECIPIENTS_MAX, TRIES_MAX = 1024, 16
+RECIPIENTS_MAX, TRIES_MAX, PASSPHRASE_TRIES_MAX = 1024, 16, 4
+PASSPHRASE_BYTES_MAX = 4096
 PAYLOAD_LEN_LOG2_MAX = 48
 TAG_LEN = 16
 SUITES = {0x0001: AESGCM, 0x0002: ChaCha20Poly1305}
-Key = namedtuple("Key", "kind key_id wrapped_len unwrap")  # unwrap(header, wrapped) raises when it fails
+X_WING_PKCS8 = bytes.fromhex("30340201 00300d06 0b2b0601 040183e6 2d81c87a 0420")  # stands before the seed
+Key = namedtuple("Key", "kind key_id wrapped_len unwrap")  # unwrap(header, key_id, wrapped) raises when it fails
 
 
 class Failure(Exception):
@@ -65,25 +73,87 @@ def rsa_key(private):
     spki = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     oaep = padding.OAEP(padding.MGF1(SHA256()), SHA256(), label=None)
     wrapped_len = (private.key_size + 7) // 8
-    return Key(b"rsa-oaep-sha256", hashlib.sha256(spki).digest(), wrapped_len, lambda _, w: private.decrypt(w, oaep))
+    key_id = hashlib.sha256(spki).digest()
+    return Key(b"rsa-oaep-sha256", key_id, wrapped_len, lambda _header, _id, wrapped: private.decrypt(wrapped, oaep))
+
+
+def unwrap_under(secret, kind, header, wrapped):
+    """The DEK that was wrapped under this KEK."""
+    k = derive(secret, header.message_id, b"waxwing/1 wrap " + kind, header.fixed + header.commitment)
+    return AESGCM(k).decrypt(bytes(12), wrapped, None)
 
 
 def kek(name, secret):
     require(name and len(secret) == 32, "the KEK has no name or is not 32 bytes long")
+    return Key(b"aes-256", name.encode(), 48, lambda header, _id, w: unwrap_under(secret, b"aes-256", header, w))
 
-    def unwrap(header, wrapped):
-        k = derive(secret, header.message_id, b"waxwing/1 wrap aes-256", header.fixed + header.commitment)
-        return AESGCM(k).decrypt(bytes(12), wrapped, None)
 
-    return Key(b"aes-256", name.encode(), 48, unwrap)
+def x_wing_key(seed):
+    expanded = hashlib.shake_256(seed).digest(96)
+    ml_kem = MLKEM768PrivateKey.from_seed_bytes(expanded[:64])
+    x25519 = X25519PrivateKey.from_private_bytes(expanded[64:])
+    own = x25519.public_key().public_bytes_raw()
+
+    def unwrap(header, _id, wrapped):
+        ciphertext, ephemeral, wrapped = wrapped[:1088], wrapped[1088:1120], wrapped[1120:]
+        ss_x = x25519.exchange(X25519PublicKey.from_public_bytes(ephemeral))  # raises for a key of small order
+        secret = hashlib.sha3_256(ml_kem.decapsulate(ciphertext) + ss_x + ephemeral + own + b"\\.//^\\").digest()
+        return unwrap_under(secret, b"x-wing", header, wrapped)
+
+    public = ml_kem.public_key().public_bytes_raw() + own
+    return Key(b"x-wing", hashlib.sha256(public).digest(), 1168, unwrap)
+
+
+def argon2id_costs(key_id):
+    """Salt, m, t and p of a `passphrase` recipient, or None where a reader skips it."""
+    if len(key_id) != 25:
+        return None
+    salt, m, t, p = struct.unpack(">16sIIB", key_id)
+    accepted = 19456 <= m <= 1048576 and 1 <= t <= 16 and 1 <= p <= 16 and m * t <= 1 << 22
+    return (salt, m, t, p) if accepted else None
+
+
+def passphrase(data):
+    line = re.sub(rb"\r?\n\Z", b"", data)
+    require(len(line) <= PASSPHRASE_BYTES_MAX, "the passphrase is too long")
+    secret = unicodedata.normalize("NFC", line.decode("utf-8")).encode()
+    require(secret, "the passphrase is empty")
+
+    def unwrap(header, key_id, wrapped):
+        salt, m, t, p = argon2id_costs(key_id)
+        derived = Argon2id(salt=salt, length=32, iterations=t, lanes=p, memory_cost=m).derive(secret)
+        return unwrap_under(derived, b"passphrase", header, wrapped)
+
+    return Key(b"passphrase", None, 48, unwrap)
 
 
 def load_key(path):
     data = Path(path).read_bytes()
-    if not data.startswith(b"waxwing-aes-256 "):
-        return rsa_key(load_pem_private_key(data, password=None))
-    _, name, encoded = data.decode().removesuffix("\n").split(" ")
-    return kek(name, base64.b64decode(encoded, validate=True))
+    if data.startswith(b"waxwing-aes-256 "):
+        _, name, encoded = data.decode().removesuffix("\n").split(" ")
+        return kek(name, base64.b64decode(encoded, validate=True))
+    der = base64.b64decode(b"".join(line for line in data.splitlines() if not line.startswith(b"-")))
+    if der.startswith(X_WING_PKCS8) and len(der) == len(X_WING_PKCS8) + 32:
+        return x_wing_key(der[-32:])
+    return rsa_key(load_pem_private_key(data, password=None))
+
+
+def load_passphrase(path):
+    return passphrase(Path(path).read_bytes())
+
+
+def is_for(key, kind, key_id, wrapped):
+    """Whether a recipient is of the key's kind, in the form that the kind prescribes, and names the key."""
+    named = argon2id_costs(key_id) is not None if kind == b"passphrase" else key_id == key.key_id
+    return kind == key.kind and named and len(wrapped) == key.wrapped_len
+
+
+def without_late_passphrases(candidates):
+    passphrases = 0
+    for candidate in candidates:
+        passphrases += candidate[0].kind == b"passphrase"
+        if candidate[0].kind != b"passphrase" or passphrases <= PASSPHRASE_TRIES_MAX:
+            yield candidate
 
 
 class Cursor:
@@ -158,13 +228,13 @@ class Header:
         for key, value in required.items():
             require(self.context.get(key.encode()) == value.encode(), "context-mismatch")
         candidates = [
-            (key, wrapped) for kind, key_id, wrapped in self.recipients for key in keys
-            if (key.kind, key.key_id, key.wrapped_len) == (kind, key_id, len(wrapped))
+            (key, key_id, wrapped) for kind, key_id, wrapped in self.recipients for key in keys
+            if is_for(key, kind, key_id, wrapped)
         ]
         require(candidates, "no-usable-key")
-        for key, wrapped in candidates[:TRIES_MAX]:
+        for key, key_id, wrapped in islice(without_late_passphrases(candidates), TRIES_MAX):
             try:
-                dek = key.unwrap(self, wrapped)
+                dek = key.unwrap(self, key_id, wrapped)
             except (InvalidTag, ValueError):
                 continue
             if len(dek) == 32 and hmac.compare_digest(self._key(dek, b"commit"), self.commitment):
@@ -237,7 +307,8 @@ def open_envelope(path, keys, header_path=None, required=None, byte_range=None):
 
 def open_command(args):
     required = dict(pair.split("=", 1) for pair in args.context)
-    _, frames = open_envelope(args.IN, [load_key(path) for path in args.key], args.header, required)
+    keys = [load_key(path) for path in args.key] + [load_passphrase(path) for path in args.passphrase]
+    _, frames = open_envelope(args.IN, keys, args.header, required)
     with tempfile.NamedTemporaryFile(dir=Path(args.OUT).parent) as out:  # mode 0600, removed at the end
         out.writelines(frames)
         out.flush()
@@ -266,9 +337,12 @@ def check_command(args):
     folder = Path(args.MANIFEST).parent
     manifest = json.loads(Path(args.MANIFEST).read_text("utf-8"))
     require(manifest["format"] == "waxwing-envelope-1", "the manifest is of another format")
-    keys = {name: load_key(folder / entry["file"]) for name, entry in manifest["keys"].items()}
-    for name, key in keys.items():
-        require(key.key_id.hex() == manifest["keys"][name]["key_id"], f"key {name}: key_id is {key.key_id.hex()}")
+    keys = {}
+    for name, entry in manifest["keys"].items():
+        load = load_passphrase if entry["type"] == "passphrase" else load_key
+        keys[name] = key = load(folder / entry["file"])
+        key_id = key.key_id.hex() if key.key_id else None
+        require(key_id == entry.get("key_id"), f"key {name}: key_id is {key_id}")
     outcomes = [(case, run_case(case, keys, folder)) for case in manifest["cases"]]
     failed = [(case, got) for case, got in outcomes if got != case["expect"]]
     for case, got in failed:
@@ -281,7 +355,8 @@ def main():
     parser = argparse.ArgumentParser(description="Opens Waxwing envelopes.")
     commands = parser.add_subparsers(required=True)
     opening = commands.add_parser("open", help="open one envelope into a file")
-    opening.add_argument("--key", action="append", required=True)
+    opening.add_argument("--key", action="append", default=[])
+    opening.add_argument("--passphrase", action="append", default=[], help="a file that holds one")
     opening.add_argument("--header", help="the detached header of IN")
     opening.add_argument("--context", action="append", default=[], metavar="K=V", help="a value that is required")
     opening.add_argument("IN")
