@@ -31,6 +31,11 @@ impl Kek {
         Ok(Self { name: checked(name)?, secret })
     }
 
+    /// A second holder of the same KEK.
+    pub fn duplicate(&self) -> Self {
+        Self { name: self.name.clone(), secret: self.secret.clone() }
+    }
+
     pub(crate) fn parse(text: &str) -> Result<Self, KeyError> {
         let mut words = text.trim_end().split(' ');
         let (Some(KEK_WORD), Some(name), Some(secret), None) =
@@ -42,6 +47,15 @@ impl Kek {
         let decoded = Zeroizing::new(decoded);
         let secret = decoded.as_slice().try_into().map_err(|_| KeyError::KekFile)?;
         Ok(Self { name: checked(name)?, secret: Zeroizing::new(secret) })
+    }
+
+    /// The KEK of this name with these bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::KekName`].
+    pub fn new(name: &str, secret: &[u8; 32]) -> Result<Self, KeyError> {
+        Ok(Self { name: checked(name)?, secret: Zeroizing::new(*secret) })
     }
 
     /// What headers call this KEK.

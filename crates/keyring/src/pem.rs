@@ -1,6 +1,8 @@
 //! Keys in the encodings that they come in: PEM (RFC 7468) around PKCS#1, PKCS#8, encrypted PKCS#8, SPKI or X.509; bare DER
 //! of the same; PEM with its line ends escaped, as an environment variable carries it; and our own KEK file.
 
+use std::sync::Arc;
+
 use der::{Decode as _, Encode as _};
 use pkcs1::UintRef;
 use pkcs8::{EncryptedPrivateKeyInfo, ObjectIdentifier, PrivateKeyInfo};
@@ -12,7 +14,10 @@ use x509_cert::request::CertReq;
 use zeroize::Zeroizing;
 
 use crate::kek::KEK_WORD;
-use crate::{Kek, KeyError, RsaPrivateKey, RsaRecipientKey, weak};
+use crate::x_wing::X_WING;
+use crate::{
+    Kek, KeyError, KeyProvider, RsaPrivateKey, RsaRecipientKey, XWingPrivateKey, XWingRecipientKey, weak,
+};
 
 /// The longest key file.
 pub const KEY_FILE_LEN_MAX: usize = 64 << 10;
@@ -35,6 +40,10 @@ pub enum Key {
     RsaPublic(RsaRecipientKey),
     /// Seals and opens.
     Kek(Kek),
+    /// Opens, and seals with its public half.
+    XWingPrivate(Box<XWingPrivateKey>),
+    /// Seals.
+    XWingPublic(XWingRecipientKey),
 }
 
 impl Key {
@@ -62,16 +71,59 @@ impl Key {
         from_block(&block, passphrase)
     }
 
+    /// The key as one that seals.
+    pub fn into_recipient(self) -> Arc<dyn KeyProvider> {
+        match self {
+            Self::RsaPrivate(key) => Arc::new(key),
+            Self::RsaPublic(key) => Arc::new(key),
+            Self::Kek(key) => Arc::new(key),
+            Self::XWingPrivate(key) => Arc::new(*key),
+            Self::XWingPublic(key) => Arc::new(key),
+        }
+    }
+
+    /// The key as one that opens.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::PublicOnly`].
+    pub fn into_opener(self) -> Result<Arc<dyn KeyProvider>, KeyError> {
+        match self {
+            Self::RsaPublic(_) | Self::XWingPublic(_) => Err(KeyError::PublicOnly),
+            private => Ok(private.into_recipient()),
+        }
+    }
+
     /// The private RSA key, for what only such a key can do.
     ///
     /// # Errors
     ///
-    /// [`KeyError::PublicOnly`], [`KeyError::KekNotRsa`].
+    /// [`KeyError::PublicOnly`], [`KeyError::KekNotRsa`], [`KeyError::NotRsa`].
     pub fn into_rsa_private(self) -> Result<RsaPrivateKey, KeyError> {
         match self {
             Self::RsaPrivate(key) => Ok(key),
             Self::RsaPublic(_) => Err(KeyError::PublicOnly),
-            Self::Kek(_) => Err(KeyError::KekNotRsa),
+            other => Err(other.not_rsa()),
+        }
+    }
+
+    /// The public RSA key, for what only such a key can do.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::KekNotRsa`], [`KeyError::NotRsa`].
+    pub fn into_rsa_public(self) -> Result<RsaRecipientKey, KeyError> {
+        match self {
+            Self::RsaPublic(key) => Ok(key),
+            Self::RsaPrivate(key) => Ok(key.into_public()),
+            other => Err(other.not_rsa()),
+        }
+    }
+
+    fn not_rsa(&self) -> KeyError {
+        match self {
+            Self::Kek(_) => KeyError::KekNotRsa,
+            _ => KeyError::NotRsa { algorithm: "an X-Wing" },
         }
     }
 }
@@ -197,6 +249,9 @@ const PKCS12_DATA: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0
 fn private_pkcs8(der: &[u8]) -> Result<Key, KeyError> {
     let info =
         PrivateKeyInfo::from_der(der).map_err(|_| KeyError::Malformed { what: "private key (PKCS#8)" })?;
+    if info.algorithm.oid == X_WING {
+        return XWingPrivateKey::from_pkcs8(&info).map(|key| Key::XWingPrivate(Box::new(key)));
+    }
     rsa_only(&info.algorithm.oid)?;
     private_pkcs1(info.private_key)
 }
@@ -237,6 +292,9 @@ fn public_certificate(der: &[u8]) -> Result<Key, KeyError> {
 fn public_spki(der: &[u8]) -> Result<Key, KeyError> {
     let malformed = || KeyError::Malformed { what: "public key" };
     let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| malformed())?;
+    if info.algorithm.oid == X_WING {
+        return XWingRecipientKey::from_spki(&info).map(Key::XWingPublic);
+    }
     rsa_only(&info.algorithm.oid)?;
     public_pkcs1(info.subject_public_key.as_bytes().ok_or_else(malformed)?)
 }

@@ -7,7 +7,7 @@ use waxwing_core::content::ContentKey;
 use waxwing_formats::record::Record;
 use waxwing_formats::scheme::{Scheme, Wrap};
 
-use crate::{KeyId, RsaPrivateKey, RsaRecipientKey};
+use crate::{KeyId, RsaPrivateKey, RsaRecipientKey, Wrapping};
 
 /// Wraps a record's content key for `recipient`.
 ///
@@ -19,7 +19,8 @@ pub fn wrap_content_key(
     wrap: Wrap,
     key: &ContentKey,
 ) -> Result<Vec<u8>, RecordKeyError> {
-    recipient.encrypt(wrap, key.expose()).map_err(|_| RecordKeyError::DoesNotFit { wrap })
+    let wrapping = Wrapping::of_key(wrap, key.expose().len());
+    recipient.wrap_blob(wrapping, key.expose()).map_err(|_| RecordKeyError::DoesNotFit { wrap })
 }
 
 /// The private keys that may open records.
@@ -39,20 +40,29 @@ impl RecordKeys {
     ///
     /// [`RecordKeyError`]. No key was used.
     pub fn locate(&self, record: &Record) -> Result<RecordKey<'_>, RecordKeyError> {
-        let key = match (record.key_id, self.0.as_slice()) {
-            (Some(id), keys) => {
-                let found = keys.iter().find(|key| *key.key_id().as_bytes() == id);
-                found.ok_or(RecordKeyError::NoUsableKey { key_id: KeyId::new(id) })?
-            }
-            (None, [key]) => key,
-            (None, []) => return Err(RecordKeyError::NoKey),
-            (None, keys) => return Err(RecordKeyError::Ambiguous { keys: keys.len() }),
-        };
+        let key = self.choose(record.key_id)?;
         let (len, expected) = (record.wrapped_key.len(), key.modulus_len());
         if len != expected {
             return Err(RecordKeyError::WrappedKeyLength { len, expected });
         }
         Ok(RecordKey(key))
+    }
+
+    /// The key with this id, or the only one there is.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordKeyError`]. No key was used.
+    pub fn choose(&self, key_id: Option<[u8; 32]>) -> Result<&Arc<RsaPrivateKey>, RecordKeyError> {
+        match (key_id, self.0.as_slice()) {
+            (Some(id), keys) => {
+                let found = keys.iter().find(|key| *key.key_id().as_bytes() == id);
+                found.ok_or(RecordKeyError::NoUsableKey { key_id: KeyId::new(id) })
+            }
+            (None, [key]) => Ok(key),
+            (None, []) => Err(RecordKeyError::NoKey),
+            (None, keys) => Err(RecordKeyError::Ambiguous { keys: keys.len() }),
+        }
     }
 }
 
@@ -68,10 +78,8 @@ impl RecordKey<'_> {
     /// [`NotAuthentic`], whatever is wrong. With PKCS#1 v1.5 bad padding is no error: a key comes back that opens nothing.
     pub fn unwrap(&self, record: &Record, scheme: Scheme) -> Result<ContentKey, NotAuthentic> {
         let len = scheme.cipher.key_len();
-        let key = match scheme.wrap {
-            Wrap::Pkcs1 => self.0.decrypt_pkcs1_fixed(&record.wrapped_key, len.bytes()),
-            Wrap::Oaep { digest, mgf1 } => self.0.decrypt_oaep(digest, mgf1, &record.wrapped_key),
-        };
+        let wrapping = Wrapping::of_key(scheme.wrap, len.bytes());
+        let key = self.0.unwrap_blob(wrapping, &record.wrapped_key);
         ContentKey::from_unwrapped(key.map_err(|_| NotAuthentic)?, len).ok_or(NotAuthentic)
     }
 }

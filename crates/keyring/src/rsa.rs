@@ -4,7 +4,6 @@ use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use waxwing_aws_lc as aws_lc;
-use waxwing_formats::scheme::{Digest, Wrap};
 use zeroize::Zeroizing;
 
 /// SHA-256 of a key's canonical SubjectPublicKeyInfo.
@@ -73,11 +72,8 @@ impl RsaRecipientKey {
         crate::pem::encode("PUBLIC KEY", &self.key.to_spki_der()).to_string()
     }
 
-    pub(crate) fn encrypt(&self, wrap: Wrap, plaintext: &[u8]) -> Result<Vec<u8>, aws_lc::EncryptError> {
-        match wrap {
-            Wrap::Pkcs1 => self.key.encrypt_pkcs1(plaintext),
-            Wrap::Oaep { digest, mgf1 } => self.key.encrypt_oaep(&oaep(digest, mgf1), plaintext),
-        }
+    pub(crate) fn key(&self) -> &aws_lc::RsaPublicKey {
+        &self.key
     }
 }
 
@@ -135,21 +131,8 @@ impl RsaPrivateKey {
         crate::pem::encode("PRIVATE KEY", &self.key.to_pkcs8_der())
     }
 
-    pub(crate) fn decrypt_oaep(
-        &self,
-        digest: Digest,
-        mgf1: Digest,
-        ciphertext: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, aws_lc::DecryptError> {
-        self.key.decrypt_oaep(&oaep(digest, mgf1), ciphertext)
-    }
-
-    pub(crate) fn decrypt_pkcs1_fixed(
-        &self,
-        ciphertext: &[u8],
-        len: usize,
-    ) -> Result<Zeroizing<Vec<u8>>, aws_lc::DecryptError> {
-        self.key.decrypt_pkcs1_fixed(ciphertext, len)
+    pub(crate) fn key(&self) -> &aws_lc::RsaPrivateKey {
+        &self.key
     }
 }
 
@@ -157,15 +140,4 @@ impl fmt::Debug for RsaPrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RsaPrivateKey(.., {})", self.key_id().fingerprint())
     }
-}
-
-fn oaep(digest: Digest, mgf1: Digest) -> aws_lc::OaepParams<'static> {
-    let of = |digest| match digest {
-        Digest::Sha1 => aws_lc::Digest::Sha1,
-        Digest::Sha224 => aws_lc::Digest::Sha224,
-        Digest::Sha256 => aws_lc::Digest::Sha256,
-        Digest::Sha384 => aws_lc::Digest::Sha384,
-        Digest::Sha512 => aws_lc::Digest::Sha512,
-    };
-    aws_lc::OaepParams { digest: of(digest), mgf1: of(mgf1), label: &[] }
 }

@@ -51,7 +51,7 @@ fn id(key: &Key) -> String {
     match key {
         Key::RsaPrivate(key) => key.key_id().to_string(),
         Key::RsaPublic(key) => key.key_id().to_string(),
-        Key::Kek(kek) => panic!("{kek:?} is no RSA key"),
+        other => panic!("{other:?} is no RSA key"),
     }
 }
 
