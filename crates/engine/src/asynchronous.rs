@@ -41,7 +41,7 @@ pub async fn seal_body(
     random: &dyn Random,
 ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
     let frame_len = options.frame_len;
-    let (header, key) = begin(recipients, options, random).await?;
+    let (header, key) = begin(recipients, options, None, random).await?;
     let header = stream::iter([Ok(Bytes::from(header))]);
     let sealer = Sealer::new(key, frame_len);
     Ok(header.chain(stream::try_unfold((plaintext, Some(sealer)), seal_next)))

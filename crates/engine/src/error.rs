@@ -3,7 +3,11 @@ use std::io;
 use waxwing_core::content::PlanError;
 use waxwing_core::{NotAuthentic, OpenError, RandomError};
 use waxwing_formats::envelope::HeaderError;
-use waxwing_keyring::{RecordKeyError, UnlockError, WrapError};
+use waxwing_keyring::{
+    FailedKey, FailedKeys, KeystoreError, RecordKeyError, UnlockError, UnwrapError, WrapError,
+};
+
+use crate::profile::MessageError;
 
 /// Which side of the work an I/O error belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +79,9 @@ pub enum Error {
     /// No key, or not the right one, for a record. No key was used.
     #[error(transparent)]
     RecordKey(RecordKeyError),
+    /// The message does not fit its profile. No key was used.
+    #[error(transparent)]
+    Message(#[from] MessageError),
     /// A ciphertext that is shorter than the tag that should end it.
     #[error("the ciphertext is {len} bytes long, too short for the tag at its end")]
     NoRoomForTag {
@@ -95,6 +102,12 @@ pub enum Error {
     /// Only a file can be read at an offset.
     #[error("a range needs a file; this input can only be read from its beginning")]
     NotSeekable,
+    /// The keystore did not do what it was asked.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// Somebody else is writing the same file anew.
+    #[error("another process is working on the same file")]
+    Busy,
     /// The caller asked to stop.
     #[error("stopped before it was done; nothing was written")]
     Stopped,
@@ -147,12 +160,33 @@ impl Error {
     }
 }
 
+impl From<WrapError> for Error {
+    fn from(err: WrapError) -> Self {
+        match err {
+            WrapError::Random(err) => Self::Random(err),
+            err => Self::Wrap(err),
+        }
+    }
+}
+
 impl From<UnlockError> for Error {
     fn from(err: UnlockError) -> Self {
         match err {
             // One answer for everything that happens once a key was used.
             UnlockError::NotAuthentic(err) => Self::from(err),
             err => Self::Unlock(err),
+        }
+    }
+}
+
+impl From<UnwrapError> for Error {
+    fn from(err: UnwrapError) -> Self {
+        match err {
+            UnwrapError::Service { key, source } => {
+                Self::Unlock(UnlockError::Unavailable(FailedKeys(vec![FailedKey { key, source }])))
+            }
+            // One answer for everything that happens once a key was used.
+            _ => NotAuthentic.into(),
         }
     }
 }

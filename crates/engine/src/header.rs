@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use waxwing_core::Random;
-use waxwing_core::envelope::{Draft, LockedHeader, SealOptions, VerifiedHeader};
+use waxwing_core::envelope::{LockedHeader, SealOptions, VerifiedHeader};
 use waxwing_core::frames::FrameKey;
 use waxwing_formats::envelope::{Context, HEADER_LEN_MAX, Header, PREFIX_LEN};
 use waxwing_keyring::Keyring;
@@ -40,10 +40,10 @@ impl Body {
 pub(crate) async fn begin(
     recipients: &Keyring,
     options: SealOptions,
+    plaintext_len: Option<u64>,
     random: &dyn Random,
 ) -> Result<(Vec<u8>, FrameKey), Error> {
-    let draft = Draft::new(options, random)?;
-    let wrapped = recipients.wrap_all(&draft).await.map_err(Error::Wrap)?;
+    let (draft, wrapped) = recipients.draft(options, plaintext_len, random).await?;
     draft.seal_header(&wrapped).map_err(Error::Header)
 }
 
@@ -67,6 +67,17 @@ pub fn read_attached_header(input: &mut Input) -> Result<(LockedHeader, u64), Er
         Input::File { file, .. } => header_at_front(file)?,
         Input::Stream(stream) => header_of_stream(stream)?,
     };
+    let locked = LockedHeader::decode(&bytes).map_err(OpenError::Header)?;
+    Ok((locked, bytes.len() as u64))
+}
+
+/// The same for what is read at an offset: two reads, however long the body is.
+///
+/// # Errors
+///
+/// As [`read_attached_header`].
+pub fn read_header_at(source: &impl ReadAt) -> Result<(LockedHeader, u64), Error> {
+    let bytes = header_at_front(source)?;
     let locked = LockedHeader::decode(&bytes).map_err(OpenError::Header)?;
     Ok((locked, bytes.len() as u64))
 }

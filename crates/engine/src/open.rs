@@ -12,7 +12,7 @@ use crate::header::{Body, read_detached_header};
 use crate::io::{Input, Output, Privacy, Sink, read_exact_at, write_all, write_all_at};
 use crate::parallel::for_each_batch;
 use crate::pump::{Ahead, Made, pump};
-use crate::range::RangeReader;
+use crate::range::{RangeReader, ReadAt};
 use crate::{Error, OpenError, Work};
 
 /// What was opened.
@@ -89,11 +89,29 @@ pub fn open_range(
     required: &Context,
     work: &Work<'_>,
 ) -> Result<Opened, Error> {
-    let sink = output.open(Privacy::Owner).map_err(Error::output)?;
     let Input::File { file, .. } = input else { return Err(Error::NotSeekable) };
+    open_range_at(file, header, range, output, keyring, required, work)
+}
+
+/// [`open_range`] of anything that is read at an offset: it reads the header, the final frame and the frames that hold the
+/// range, each with one call.
+///
+/// # Errors
+///
+/// As [`open_range`].
+pub fn open_range_at(
+    source: impl ReadAt,
+    header: Option<Input>,
+    range: Range<u64>,
+    output: Output,
+    keyring: &Keyring,
+    required: &Context,
+    work: &Work<'_>,
+) -> Result<Opened, Error> {
+    let sink = output.open(Privacy::Owner).map_err(Error::output)?;
     let mut reader = match header.map(read_detached_header).transpose()? {
-        None => RangeReader::attached(file, keyring, required)?,
-        Some(locked) => RangeReader::detached(file, &locked, keyring, required)?,
+        None => RangeReader::attached(source, keyring, required)?,
+        Some(locked) => RangeReader::detached(source, &locked, keyring, required)?,
     };
     let len = reader.plaintext_len();
     if range.start > len {

@@ -21,7 +21,7 @@ pub(crate) struct Made {
 }
 
 /// Has `make` read and transform one buffer after the other, up to the last, while another thread has `drain` write them.
-/// There is always a last buffer, if an empty one.
+/// There is always a last buffer, if an empty one; where it is the first, there is no other thread.
 pub(crate) fn pump<B: Send>(
     sink: &mut (dyn Write + Send),
     work: &Work<'_>,
@@ -29,10 +29,24 @@ pub(crate) fn pump<B: Send>(
     mut make: impl FnMut(&mut B) -> Result<Made, Error>,
     drain: impl Fn(&B, usize, &mut dyn Write) -> io::Result<()> + Send,
 ) -> Result<(), Error> {
+    let mut make = |buffer: &mut B| {
+        if work.observer.stopped() {
+            return Err(Error::Stopped);
+        }
+        let made = make(buffer)?;
+        work.observer.advance(made.read as u64);
+        Ok(made)
+    };
+    let mut first = new_buffer();
+    let made = make(&mut first)?;
+    if made.last {
+        return drain(&first, made.written, sink).and_then(|()| sink.flush()).map_err(Error::output);
+    }
     thread::scope(|scope| {
         let (ready, outgoing) = sync_channel::<(B, usize)>(BUFFERS);
         let (done, free) = channel::<B>();
-        for _ in 0..BUFFERS {
+        ready.send((first, made.written)).expect("the receiver is right here, and has room");
+        for _ in 1..BUFFERS {
             done.send(new_buffer()).expect("the receiver is right here");
         }
         let writer = scope.spawn(move || {
@@ -46,11 +60,7 @@ pub(crate) fn pump<B: Send>(
         let mut forward = || {
             // Nobody at the other end: writing failed, and says why when it is joined.
             while let Ok(mut buffer) = free.recv() {
-                if work.observer.stopped() {
-                    return Err(Error::Stopped);
-                }
                 let made = make(&mut buffer)?;
-                work.observer.advance(made.read as u64);
                 if ready.send((buffer, made.written)).is_err() || made.last {
                     break;
                 }

@@ -1,23 +1,23 @@
 //! The record scheme over files and pipes: one ciphertext, verified before a byte of it is decrypted for anybody.
 
-mod fingerprint;
-mod piece;
-
 use std::fs::File;
-use std::io::{self, IoSliceMut, Read, Seek as _, SeekFrom, Write};
+use std::io::{self, IoSliceMut, Read, Write};
+use std::sync::Arc;
 
 use aws_lc_rs::constant_time;
-use waxwing_core::content::{Decryptor, Encryptor, GCM_PLAINTEXT_LEN_MAX, Legacy, Permitted, Plan};
-use waxwing_core::{NotAuthentic, Random};
+use waxwing_core::Random;
+use waxwing_core::body::{BodyEncryptor, BodyError, BodyParams};
+use waxwing_core::content::{ContentKey, GCM_PLAINTEXT_LEN_MAX, Legacy, Permitted, Plan};
+use waxwing_core::hash::{HashAlgorithm, Hasher};
 use waxwing_formats::record::{Record, TAG_LEN};
 use waxwing_formats::scheme::{Scheme, TagPlace};
 use waxwing_keyring::{RecordKeys, RsaRecipientKey, wrap_content_key};
+use zeroize::Zeroizing;
 
-use self::fingerprint::Fingerprints;
-use self::piece::{Buffer, Pieces};
+use crate::body::{Body, Buffer, Bytes, Pieces, Shape, release};
 use crate::digest::Sha256Writer;
 use crate::io::{Input, Output, Privacy, Sink, Spool, read_exact_at};
-use crate::pump::{Ahead, Made, pump};
+use crate::pump::{Made, pump};
 use crate::{Error, Work};
 
 /// Encrypts `input` into a bare ciphertext, and returns the record that belongs to it: wrapped key, IV, tag, scheme and key
@@ -35,8 +35,12 @@ pub fn seal_record(
     work: &Work<'_>,
 ) -> Result<SealedRecord, Error> {
     let sink = output.open(Privacy::Umask).map_err(Error::output)?;
-    let (encryptor, key, iv) = Encryptor::new(scheme, random)?;
-    let Scheme { wrap, tag: place, .. } = scheme.scheme();
+    let Scheme { wrap, tag: place, cipher } = scheme.scheme();
+    let key = ContentKey::generate(cipher.key_len(), random)?;
+    let mut iv = vec![0; cipher.iv_len()];
+    random.fill(&mut iv)?;
+    let params = BodyParams { key: key.expose(), iv: &iv, aad: &[] };
+    let encryptor = BodyEncryptor::new(cipher.body(), params, random).map_err(encryption_failed)?;
     let wrapped_key = wrap_content_key(recipient, wrap, &key).map_err(Error::RecordKey)?;
     if let Some(len) = input.known_len() {
         work.observer.total(len);
@@ -86,12 +90,12 @@ pub struct SealedRecord {
 fn encrypt(
     pieces: &mut Pieces<impl Read>,
     sink: &mut (dyn Write + Send),
-    encryptor: Encryptor,
+    encryptor: BodyEncryptor,
     place: TagPlace,
     work: &Work<'_>,
 ) -> Result<(u64, Option<[u8; TAG_LEN]>), Error> {
     let mut encryptor = Some(encryptor);
-    let (mut plaintext_len, mut tag) = (0, None);
+    let (mut plaintext_len, mut tag) = (0, None::<[u8; TAG_LEN]>);
     let make = |buffer: &mut Buffer| {
         let (input, last) = pieces.read()?;
         let output = buffer.room(input.len());
@@ -100,12 +104,12 @@ fn encrypt(
             return Err(Error::TooLong { limit: GCM_PLAINTEXT_LEN_MAX });
         }
         let current = encryptor.as_mut().expect("it is there until the last piece");
-        let mut written = current.update(input, output);
+        let mut written = current.update(input, output).map_err(encryption_failed)?;
         if last && let Some(encryptor) = encryptor.take() {
-            let (more, made) = encryptor.finish(&mut output[written..]);
+            let (more, made) = encryptor.finish(&mut output[written..]).map_err(encryption_failed)?;
             written += more;
-            tag = made;
-            if let (Some(made), TagPlace::Appended) = (made, place) {
+            tag = made.map(|tag| tag.try_into().expect("GCM's tag has 16 bytes"));
+            if let (Some(made), TagPlace::Appended) = (tag, place) {
                 output[written..written + TAG_LEN].copy_from_slice(&made);
                 written += TAG_LEN;
             }
@@ -114,6 +118,14 @@ fn encrypt(
     };
     pump(sink, work, Buffer::new, make, drain)?;
     Ok((plaintext_len, tag))
+}
+
+fn encryption_failed(err: BodyError) -> Error {
+    match err {
+        BodyError::Random(err) => err.into(),
+        BodyError::TooLong { .. } => Error::TooLong { limit: GCM_PLAINTEXT_LEN_MAX },
+        err => unreachable!("key and IV have the cipher's lengths: {err}"),
+    }
 }
 
 fn drain(buffer: &Buffer, len: usize, sink: &mut dyn Write) -> io::Result<()> {
@@ -164,144 +176,42 @@ pub fn open_record(
 ) -> Result<OpenedRecord, Error> {
     let plan = Plan::new(record, options.stated, options.legacy).map_err(Error::Plan)?;
     let key = keys.locate(record).map_err(Error::RecordKey)?;
-    let mut sink = output.open(Privacy::Owner).map_err(Error::output)?;
-    let (file, len) = Spool::file(input, work.spool_dir).map_err(Error::spool)?;
-    let scheme = plan.scheme();
-    let body = Ciphertext::new(&file, len, scheme, plan.tag())?;
-    // As often as it is read: for its digest, to verify it, to decrypt it.
-    let verified_first = matches!(sink, Sink::Stream(_)) || scheme.cipher.is_authenticated();
-    let passes = 1 + u64::from(record.ciphertext_sha256.is_some()) + u64::from(verified_first);
-    work.observer.total(passes * body.len);
+    let sink = output.open(Privacy::Owner).map_err(Error::output)?;
+    let (file, whole_len) = Spool::file(input, work.spool_dir).map_err(Error::spool)?;
+    let (file, scheme) = (Arc::new(file), plan.scheme());
+    let (len, tag) = cut_tag(&file, whole_len, scheme, plan.tag())?;
     if let Some(expected) = &record.ciphertext_sha256 {
-        body.check_digest(len, expected, work)?;
+        let mut hasher = Hasher::new(HashAlgorithm::Sha256);
+        Bytes::File(Arc::clone(&file), 0..whole_len).feed(work, |piece| hasher.update(piece))?;
+        // Nothing secret is compared; the constant time costs nothing either.
+        let same = constant_time::verify_slices_are_equal(&hasher.finish(), expected);
+        same.map_err(|_| Error::DigestMismatch)?;
     }
     let content_key = key.unwrap(record, scheme)?;
-    let decryptor = || plan.decryptor(&content_key);
-    // A stream cannot be taken back, so even CBC, which proves little, is tried to its end first.
-    let mut fingerprints = match sink {
-        Sink::File(_) => None,
-        Sink::Stream(_) => Some(Fingerprints::new()?),
+    let body = Body {
+        ciphertext: Bytes::File(file, 0..len),
+        key: Zeroizing::new(content_key.expose().to_vec()),
+        aad: Vec::new(),
+        shape: Shape::Whole { cipher: scheme.cipher.body(), iv: record.iv.clone(), tag: tag.map(Vec::from) },
+        frame: None,
+        checks: Vec::new(),
     };
-    if let Sink::File(target) = &sink {
-        target.preallocate(body.len).map_err(Error::output)?;
-    }
-    if verified_first {
-        body.verify(decryptor()?, fingerprints.as_mut(), work)?;
-    }
-    let plaintext_len = match &mut sink {
-        Sink::File(target) => body.decrypt(decryptor()?, None, &mut target.file(), work)?,
-        Sink::Stream(sink) => body.decrypt(decryptor()?, fingerprints.as_ref(), sink, work)?,
-    };
-    if let Sink::File(target) = sink {
-        target.publish(work.durable).map_err(Error::output)?;
-    }
+    let plaintext_len = release(&[body], &[], sink, scheme.cipher.is_authenticated(), work)?;
     Ok(OpenedRecord { scheme, plaintext_len })
 }
 
-/// A ciphertext in a file, without its tag.
-struct Ciphertext<'a> {
-    file: &'a File,
+/// The length of a ciphertext without its tag, and the tag, which may stand at its end.
+fn cut_tag(
+    file: &File,
     len: u64,
-    tag: Option<[u8; TAG_LEN]>,
-}
-
-impl<'a> Ciphertext<'a> {
-    fn new(file: &'a File, len: u64, scheme: Scheme, apart: Option<[u8; TAG_LEN]>) -> Result<Self, Error> {
-        let appended = scheme.cipher.is_authenticated() && scheme.tag == TagPlace::Appended;
-        if !appended {
-            return Ok(Self { file, len, tag: apart });
-        }
-        let len = len.checked_sub(TAG_LEN as u64).ok_or(Error::NoRoomForTag { len })?;
-        let mut tag = [0; TAG_LEN];
-        read_exact_at(file, len, &mut [IoSliceMut::new(&mut tag)]).map_err(Error::input)?;
-        Ok(Self { file, len, tag: Some(tag) })
+    scheme: Scheme,
+    apart: Option<[u8; TAG_LEN]>,
+) -> Result<(u64, Option<[u8; TAG_LEN]>), Error> {
+    if !scheme.cipher.is_authenticated() || scheme.tag != TagPlace::Appended {
+        return Ok((len, apart));
     }
-
-    /// Compares the digest of all `len` bytes of the file, an appended tag included. One thread reads, another hashes.
-    fn check_digest(&self, len: u64, expected: &[u8; 32], work: &Work<'_>) -> Result<(), Error> {
-        let mut hasher = Sha256Writer::new(io::sink());
-        let (mut source, mut left) = (Ahead::new(self.front(len)?), len);
-        let make = |buffer: &mut Buffer| {
-            let (read, last) = buffer.read(&mut source)?;
-            left -= read as u64;
-            Ok(Made { read, written: read, last })
-        };
-        pump(&mut hasher, work, Buffer::new, make, drain)?;
-        if left > 0 {
-            return Err(Error::InputChanged);
-        }
-        // Nothing secret is compared; the constant time costs nothing either.
-        constant_time::verify_slices_are_equal(&hasher.finish(), expected).map_err(|_| Error::DigestMismatch)
-    }
-
-    fn front(&self, len: u64) -> Result<impl Read + use<'a>, Error> {
-        let mut file = self.file;
-        file.seek(SeekFrom::Start(0)).map_err(Error::input)?;
-        Ok(file.take(len))
-    }
-
-    /// Reads everything once and throws the plaintext away. `fingerprints` learn what identifies each piece.
-    fn verify(
-        &self,
-        mut decryptor: Decryptor,
-        mut fingerprints: Option<&mut Fingerprints>,
-        work: &Work<'_>,
-    ) -> Result<(), Error> {
-        let mut pieces = self.pieces()?;
-        let mut scratch = Buffer::new();
-        let mut left = self.len;
-        loop {
-            if work.observer.stopped() {
-                return Err(Error::Stopped);
-            }
-            let (piece, last) = pieces.read()?;
-            if let Some(fingerprints) = &mut fingerprints {
-                fingerprints.push(piece);
-            }
-            let scratch = scratch.room(piece.len());
-            decryptor.update(piece, scratch)?;
-            left -= piece.len() as u64;
-            work.observer.advance(piece.len() as u64);
-            match (last, left) {
-                (false, _) => {}
-                (true, 0) => return Ok(decryptor.finish(self.tag.as_ref(), scratch).map(|_| ())?),
-                (true, _) => return Err(Error::InputChanged),
-            }
-        }
-    }
-
-    fn decrypt(
-        &self,
-        decryptor: Decryptor,
-        fingerprints: Option<&Fingerprints>,
-        sink: &mut (dyn Write + Send),
-        work: &Work<'_>,
-    ) -> Result<u64, Error> {
-        let (mut pieces, mut decryptor) = (self.pieces()?, Some(decryptor));
-        let (mut index, mut left, mut plaintext_len) = (0, self.len, 0);
-        let make = |buffer: &mut Buffer| {
-            let (input, last) = pieces.read()?;
-            let output = buffer.room(input.len());
-            if fingerprints.is_some_and(|known| !known.matches(index, input)) {
-                return Err(Error::InputChanged);
-            }
-            (index, left) = (index + 1, left - input.len() as u64);
-            let current = decryptor.as_mut().ok_or(NotAuthentic)?;
-            let mut written = current.update(input, output)?;
-            if last && let Some(decryptor) = decryptor.take() {
-                if left > 0 {
-                    return Err(Error::InputChanged);
-                }
-                written += decryptor.finish(self.tag.as_ref(), &mut output[written..])?;
-            }
-            plaintext_len += written as u64;
-            Ok(Made { read: input.len(), written, last })
-        };
-        pump(sink, work, Buffer::new, make, drain)?;
-        Ok(plaintext_len)
-    }
-
-    fn pieces(&self) -> Result<Pieces<impl Read + use<'a>>, Error> {
-        Ok(Pieces::new(self.front(self.len)?))
-    }
+    let len = len.checked_sub(TAG_LEN as u64).ok_or(Error::NoRoomForTag { len })?;
+    let mut tag = [0; TAG_LEN];
+    read_exact_at(file, len, &mut [IoSliceMut::new(&mut tag)]).map_err(Error::input)?;
+    Ok((len, Some(tag)))
 }

@@ -76,7 +76,7 @@ pub(crate) fn seal_into(
     work: &Work<'_>,
 ) -> Result<Sealed, Error> {
     let frame_len = options.frame_len;
-    let (header, key) = pollster::block_on(begin(recipients, options, random))?;
+    let (header, key) = pollster::block_on(begin(recipients, options, input.known_len(), random))?;
     let front: &[u8] = if detached.is_some() { &[] } else { &header };
     let plaintext_len = match (input, body) {
         (Input::File { file, len }, Sink::File(target)) => {

@@ -39,7 +39,7 @@ impl<W: Write> SealWriter<W> {
         random: &dyn Random,
     ) -> Result<Self, Error> {
         let frame_len = options.frame_len;
-        let (header, key) = pollster::block_on(begin(recipients, options, random))?;
+        let (header, key) = pollster::block_on(begin(recipients, options, None, random))?;
         sink.write_all(&header).map_err(Error::output)?;
         Ok(Self { sink, sealer: Some(Sealer::new(key, frame_len)), frames: Vec::new() })
     }

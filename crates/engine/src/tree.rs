@@ -17,12 +17,12 @@ use std::thread;
 
 use rustix::fs::OFlags;
 use waxwing_core::Random;
-use waxwing_core::envelope::{Draft, SealOptions};
+use waxwing_core::envelope::SealOptions;
 use waxwing_core::frames::BodyShape;
-use waxwing_formats::envelope::{Context, Header, Kind, Recipient};
+use waxwing_formats::envelope::{Context, Header};
 use waxwing_keyring::Keyring;
 
-use self::walk::{Found, Walk};
+pub use self::walk::{Found, Walk};
 use crate::header::read_attached_header;
 use crate::io::{PendingFile, Privacy, Sink};
 use crate::open::open_into;
@@ -106,7 +106,7 @@ pub fn seal_tree(
     work: &Work<'_>,
     report: Report<'_>,
 ) -> Result<TreeSummary, Error> {
-    let sealing = Sealing { recipients, options, random, wanted: OnceLock::new() };
+    let sealing = Sealing { recipients, options };
     tree.mirror(work, report, |path, lanes| {
         let (file, source) = open_regular(&tree.input.join(path))?;
         let mut name = tree.output.join(path).into_os_string();
@@ -362,9 +362,6 @@ impl Target<'_> {
 struct Sealing<'a> {
     recipients: &'a Keyring,
     options: &'a SealOptions,
-    random: &'a dyn Random,
-    /// For whom the keyring seals; found out when the first output is met.
-    wanted: OnceLock<Vec<Recipient>>,
 }
 
 impl Sealing<'_> {
@@ -378,19 +375,8 @@ impl Sealing<'_> {
         let shape = BodyShape::of_plaintext(*frame_len, plaintext_len);
         (fixed.suite, fixed.frame_len, &fixed.context) == (*suite, *frame_len, context)
             && shape.is_some_and(|shape| body_offset + shape.body_len() == len)
-            && recipients.iter().map(key_of).eq(self.wanted.get_or_init(|| self.wanted()).iter().map(key_of))
+            && self.recipients.is_for(recipients)
     }
-
-    /// The keyring's recipients, learnt by wrapping a DEK that serves nothing else. None if that fails: nothing is up to
-    /// date then, and sealing will say why.
-    fn wanted(&self) -> Vec<Recipient> {
-        let Ok(draft) = Draft::new(self.options.clone(), self.random) else { return Vec::new() };
-        pollster::block_on(self.recipients.wrap_all(&draft)).unwrap_or_default()
-    }
-}
-
-fn key_of(recipient: &Recipient) -> (&Kind, &[u8]) {
-    (&recipient.kind, &recipient.key_id)
 }
 
 /// How much plaintext an envelope claims to hold.

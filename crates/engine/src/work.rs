@@ -1,5 +1,6 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// How work is to be done, and who watches.
 #[derive(Clone, Copy)]
@@ -34,7 +35,9 @@ impl Observer for () {}
 impl Default for Work<'_> {
     /// As many threads as there are cores, at most [`THREADS_DEFAULT_MAX`]; spools below `/tmp`; not durable.
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        // Asking the system takes it a dozen calls.
+        static CORES: OnceLock<NonZeroUsize> = OnceLock::new();
+        let cores = *CORES.get_or_init(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
         Self {
             threads: cores.min(THREADS_DEFAULT_MAX),
             spool_dir: Path::new("/tmp"),

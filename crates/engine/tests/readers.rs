@@ -313,6 +313,10 @@ mod asynchronous {
     struct Slow(Kek);
 
     impl KeyProvider for Slow {
+        fn is_for(&self, recipient: &Recipient) -> bool {
+            self.0.is_for(recipient)
+        }
+
         fn wrap<'a>(
             &'a self,
             dek: &'a Dek,

@@ -11,10 +11,12 @@ pub(super) const DEPTH_MAX: usize = 128;
 
 /// Something in the tree, by its path below the root.
 #[derive(Debug)]
-pub(super) enum Found {
+pub enum Found {
     /// A folder, whose contents come next.
     Folder(PathBuf),
+    /// A regular file.
     File(PathBuf),
+    /// A symbolic link, which is not followed.
     Link(PathBuf),
     /// A pipe, a socket, a device.
     Special(PathBuf),
@@ -23,14 +25,19 @@ pub(super) enum Found {
 }
 
 /// Finds everything below a root, depth first, in the order in which the file system tells it.
-pub(super) struct Walk {
+#[derive(Debug)]
+pub struct Walk {
     root: PathBuf,
     folders: Vec<(PathBuf, ReadDir)>,
 }
 
 impl Walk {
     /// Begins at `root`, which may be reached through a link.
-    pub(super) fn new(root: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// The system's, where the root cannot be listed.
+    pub fn new(root: &Path) -> io::Result<Self> {
         Ok(Self { root: root.to_owned(), folders: vec![(PathBuf::new(), fs::read_dir(root)?)] })
     }
 

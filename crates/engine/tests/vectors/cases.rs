@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 use waxwing_testkit::keys;
 
+use crate::kinds;
 use crate::writer::{Envelope, Recipient, Wrapped, payload};
 
 /// Plaintext bytes of a frame of 2^12.
@@ -15,14 +16,14 @@ const SEALED: usize = F + 16;
 const KEK: [u8; 32] = [0x4b; 32];
 
 /// Collects cases and writes their files.
-struct Cases<'a> {
+pub(crate) struct Cases<'a> {
     dir: &'a Path,
     cases: Vec<Value>,
     number: u8,
 }
 
 /// What a case states besides its files.
-struct Claim<'a> {
+pub(crate) struct Claim<'a> {
     id: &'a str,
     keys: &'a [&'a str],
     expect: &'a str,
@@ -31,11 +32,11 @@ struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    fn new(id: &'a str, expect: &'a str, why: &'a str) -> Self {
+    pub(crate) fn new(id: &'a str, expect: &'a str, why: &'a str) -> Self {
         Self { id, keys: &["kek"], expect, why, more: json!({}) }
     }
 
-    fn keys(self, keys: &'a [&'a str]) -> Self {
+    pub(crate) fn keys(self, keys: &'a [&'a str]) -> Self {
         Self { keys, ..self }
     }
 
@@ -49,12 +50,12 @@ impl Cases<'_> {
         self.envelope_for(vec![kek()])
     }
 
-    fn envelope_for(&mut self, recipients: Vec<Recipient>) -> Envelope {
+    pub(crate) fn envelope_for(&mut self, recipients: Vec<Recipient>) -> Envelope {
         self.number += 1;
         Envelope::new(self.number, recipients)
     }
 
-    fn add(&mut self, claim: Claim<'_>, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, claim: Claim<'_>, bytes: &[u8]) {
         let file = format!("{}.wax", claim.id);
         fs::write(self.dir.join(&file), bytes).unwrap();
         self.list(claim, json!({ "file": file }));
@@ -79,7 +80,7 @@ impl Cases<'_> {
     }
 
     /// A case that opens to `range` of the payload, or to all of it.
-    fn good(&mut self, claim: Claim<'_>, envelope: &Envelope, range: Option<(u64, u64)>) {
+    pub(crate) fn good(&mut self, claim: Claim<'_>, envelope: &Envelope, range: Option<(u64, u64)>) {
         let (a, b) = range.unwrap_or((0, envelope.payload_len as u64));
         let plaintext = payload(a..b);
         let mut more = object(claim.more.clone());
@@ -110,8 +111,12 @@ pub(crate) fn write_all(dir: &Path) {
     bodies(&mut cases);
     detached(&mut cases);
     ranges(&mut cases);
+    kinds::x_wing_cases(&mut cases);
+    kinds::passphrase_cases(&mut cases);
+    kinds::x_wing_edges(&mut cases);
+    kinds::passphrase_edges(&mut cases);
     let kek_id = hex(b"demo/1");
-    let manifest = json!({
+    let mut manifest = json!({
         "format": "waxwing-envelope-1",
         "keys": {
             "kek": { "type": "aes-256", "file": "keys/demo-1.kek", "name": "demo/1", "key_id": kek_id },
@@ -120,6 +125,11 @@ pub(crate) fn write_all(dir: &Path) {
         },
         "cases": cases.cases,
     });
+    for (name, file, bytes, mut entry) in kinds::keys() {
+        fs::write(dir.join(file), bytes).unwrap();
+        entry["file"] = file.into();
+        manifest["keys"][name] = entry;
+    }
     fs::write(dir.join("manifest.json"), format!("{manifest:#}\n")).unwrap();
 }
 
@@ -645,7 +655,7 @@ fn ranges(cases: &mut Cases<'_>) {
     );
 }
 
-fn kek() -> Recipient {
+pub(crate) fn kek() -> Recipient {
     Recipient { kind: b"aes-256".to_vec(), key_id: b"demo/1".to_vec(), wrapped: Wrapped::Kek(KEK) }
 }
 
@@ -662,7 +672,7 @@ fn rsa_spki() -> Vec<u8> {
     waxwing_formats::base64::decode(&letters, waxwing_formats::base64::Reading::Strict).unwrap().0
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     waxwing_formats::base64::encode(bytes)
 }
 
@@ -671,6 +681,6 @@ fn object(value: Value) -> Map<String, Value> {
     map
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

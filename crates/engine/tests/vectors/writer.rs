@@ -17,6 +17,10 @@ pub(crate) enum Wrapped {
     Kek([u8; 32]),
     /// SubjectPublicKeyInfo in DER.
     Rsa(Vec<u8>),
+    /// A public key.
+    XWing(Vec<u8>),
+    /// An encapsulation as it is, and the KEK that it tells.
+    Encapsulated(Vec<u8>, [u8; 32]),
     Raw(Vec<u8>),
 }
 
@@ -105,12 +109,30 @@ impl Envelope {
         out
     }
 
+    /// Changes a wrapped key after it was made right.
+    pub(crate) fn change_wrapped(&mut self, index: usize, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut bound = self.fixed();
+        bound.extend(self.key(b"commit"));
+        let Recipient { kind, wrapped, .. } = &self.recipients[index];
+        let mut wrapped = self.wrap(kind, wrapped, &sha512(&bound));
+        change(&mut wrapped);
+        self.recipients[index].wrapped = Wrapped::Raw(wrapped);
+    }
+
     fn wrap(&self, kind: &[u8], wrapped: &Wrapped, bound: &[u8]) -> Vec<u8> {
         match wrapped {
             Wrapped::Raw(bytes) => bytes.clone(),
             Wrapped::Kek(kek) => {
                 let k = hkdf(kek, &self.message_id, &[b"waxwing/1 wrap ", kind, &[0], bound]);
                 seal(1, &k, [0; 12], &self.dek)
+            }
+            Wrapped::XWing(public) => {
+                let public = waxwing_core::x_wing::PublicKey::from_bytes(public).unwrap();
+                let (encapsulation, secret) = public.encapsulate().unwrap();
+                self.wrap(kind, &Wrapped::Encapsulated(encapsulation.to_vec(), *secret), bound)
+            }
+            Wrapped::Encapsulated(encapsulation, secret) => {
+                [encapsulation.clone(), self.wrap(kind, &Wrapped::Kek(*secret), bound)].concat()
             }
             Wrapped::Rsa(spki) => {
                 let key = OaepPublicEncryptingKey::new(PublicEncryptingKey::from_der(spki).unwrap()).unwrap();

@@ -9,25 +9,25 @@ const FINGERPRINT_LEN: usize = 16;
 /// that this process drew for this one purpose. A MAC, since whoever can write the file could make a checksum fit.
 ///
 /// At most `2^36 / PIECE_LEN` pieces come, whose fingerprints are 8 MiB.
-pub(super) struct Fingerprints {
+pub(crate) struct Fingerprints {
     key: LessSafeKey,
     macs: Vec<[u8; FINGERPRINT_LEN]>,
 }
 
 impl Fingerprints {
-    pub(super) fn new() -> Result<Self, RandomError> {
+    pub(crate) fn new() -> Result<Self, RandomError> {
         let key = Dek::generate(&SystemRandom)?;
         let key = UnboundKey::new(&AES_256_GCM, key.expose()).expect("the key has 32 bytes");
         Ok(Self { key: LessSafeKey::new(key), macs: Vec::new() })
     }
 
     /// Remembers the next piece.
-    pub(super) fn push(&mut self, piece: &[u8]) {
+    pub(crate) fn push(&mut self, piece: &[u8]) {
         self.macs.push(self.mac(self.macs.len(), piece));
     }
 
     /// Whether the piece with this index is the one that was remembered.
-    pub(super) fn matches(&self, index: usize, piece: &[u8]) -> bool {
+    pub(crate) fn matches(&self, index: usize, piece: &[u8]) -> bool {
         self.macs.get(index).is_some_and(|known| {
             constant_time::verify_slices_are_equal(known, &self.mac(index, piece)).is_ok()
         })
