@@ -12,8 +12,7 @@ use tokio::{io::AsyncReadExt as _, task};
 
 use crate::{
     Durability, ETag, Object, ObjectMeta, ObjectName, ObjectStore, PresignError, PresignedUrl, Publication,
-    Put, SignedMethod, StoreError, Upload, UrlSigner,
-    object_store::Source,
+    Put, SignedMethod, StoreError, Upload, UploadSource, UrlSigner,
     publish::{publish_once, stage, sweep, sync_dir},
 };
 
@@ -64,9 +63,9 @@ impl DirStore {
             return Ok(Put::AlreadyThere);
         }
         let mut staged = stage(&self.root.join(STAGING)).map_err(store)?;
-        match &upload.0 {
-            Source::Bytes(bytes) => staged.write_all(bytes).map_err(store)?,
-            Source::File(path) => {
+        match upload.source() {
+            UploadSource::Bytes(bytes) => staged.write_all(bytes).map_err(store)?,
+            UploadSource::File(path) => {
                 let mut source =
                     File::open(path).map_err(|source| StoreError::Upload { path: path.clone(), source })?;
                 // Copied in the kernel where it can be, in small pieces where it cannot.

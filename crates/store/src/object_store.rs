@@ -73,23 +73,31 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
 
 /// What to put. A store may read it twice (to retry, to send parts in parallel), hence no one-way stream.
 #[derive(Debug, Clone)]
-pub struct Upload(pub(crate) Source);
+pub struct Upload(UploadSource);
 
+/// Where an upload's bytes are.
 #[derive(Debug, Clone)]
-pub(crate) enum Source {
+pub enum UploadSource {
+    /// In a finished local file.
     File(PathBuf),
+    /// In memory.
     Bytes(Bytes),
 }
 
 impl Upload {
     /// The content of a finished local file; it is streamed, at constant memory.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Source::File(path.into()))
+        Self(UploadSource::File(path.into()))
     }
 
     /// Bytes in memory.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self(Source::Bytes(bytes.into()))
+        Self(UploadSource::Bytes(bytes.into()))
+    }
+
+    /// Where its bytes are, for the store that reads them.
+    pub fn source(&self) -> &UploadSource {
+        &self.0
     }
 }
 

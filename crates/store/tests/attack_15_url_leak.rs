@@ -1,71 +1,22 @@
 //! Everything logged at the finest level while downloads succeed and fail, by us and by what we build on. Alone in its
 //! process, since loggers are global.
 
-use std::{
-    error::Error,
-    fmt::Write as _,
-    io,
-    sync::{Arc, Mutex, OnceLock},
-};
+use std::fmt::Write as _;
 
 use waxwing_store::{
     Downloader, PresignedUrl, UrlPolicy,
-    download::{DownloadLimits, Reach},
+    download::{DownloadLimits, Reach, Spool},
 };
+use waxwing_testkit::logs;
 
 use support::{Answer, Peer, answer, downloader, limits};
 
 mod support;
 
-static LOG: OnceLock<Arc<Mutex<Vec<u8>>>> = OnceLock::new();
-
-struct Capture;
-
-impl Capture {
-    fn append(bytes: &[u8]) {
-        LOG.get_or_init(Arc::default).lock().unwrap().extend_from_slice(bytes);
-    }
-}
-
-impl io::Write for Capture {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Self::append(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl log::Log for Capture {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        Self::append(format!("{} {}\n", record.target(), record.args()).as_bytes());
-    }
-
-    fn flush(&self) {}
-}
-
-/// The error as people see it: the chain, and the debug form.
-fn print(error: &dyn Error) -> String {
-    let mut text = format!("{error:?}");
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        write!(text, "\n{error}").unwrap();
-        cause = error.source();
-    }
-    text
-}
-
 #[tokio::test]
 async fn attack_15_no_log_or_error_holds_a_url() {
-    log::set_logger(&Capture).unwrap();
-    log::set_max_level(log::LevelFilter::Trace);
-    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| Capture).init();
+    logs::capture();
+    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| logs::Capture).init();
 
     let refused = "http://10.1.2.3/data/canary-name?signature=canary-secret".to_owned();
     let allowed = "/data/canary-name?X-Amz-Security-Token=canary-token&signature=canary-secret";
@@ -84,12 +35,12 @@ async fn attack_15_no_log_or_error_holds_a_url() {
         let peer = Peer::start(vec![script]).await;
         for url in [peer.url(allowed), refused.clone()] {
             let url = PresignedUrl::new(url);
-            let mut file = tokio::fs::File::from_std(tempfile::tempfile().unwrap());
-            match downloader(&peer, limits).download(&url, &mut file).await {
+            let mut spool = Spool::new(std::env::temp_dir()).unwrap();
+            match downloader(&peer, limits).download(&url, &mut spool).await {
                 Ok(downloaded) => write!(printed, "{downloaded:?} {url:?}").unwrap(),
                 Err(error) => {
                     failures += 1;
-                    printed += &print(&error);
+                    printed += &logs::printed(&error);
                 }
             }
         }
@@ -99,14 +50,14 @@ async fn attack_15_no_log_or_error_holds_a_url() {
     for origin in [format!("https://localhost:{}", peer.addr.port()), "https://canary.invalid".into()] {
         let policy = UrlPolicy::default().allow(&origin, Reach::Loopback).unwrap();
         let downloader = Downloader::new(policy, limits).unwrap();
-        let mut file = tokio::fs::File::from_std(tempfile::tempfile().unwrap());
+        let mut spool = Spool::new(std::env::temp_dir()).unwrap();
         let url = PresignedUrl::new(format!("{origin}{allowed}"));
-        printed += &print(&downloader.download(&url, &mut file).await.unwrap_err());
+        printed += &logs::printed(&downloader.download(&url, &mut spool).await.unwrap_err());
         failures += 1;
     }
 
     assert_eq!(failures, 6 + 7 + 2);
-    let log = String::from_utf8(LOG.get().unwrap().lock().unwrap().clone()).unwrap();
+    let log = logs::captured();
     assert!(
         log.contains("download is interrupted") && log.contains("reqwest"),
         "both loggers are captured:\n{log}"

@@ -1,8 +1,8 @@
 //! Downloads from servers that answer well, badly and with intent, over real sockets.
 
 use std::{
+    io::Read as _,
     net::SocketAddr,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,21 +13,21 @@ use std::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use waxwing_store::{
     Downloader, PresignedUrl, UrlPolicy,
-    download::{DownloadError, DownloadLimits, Downloaded, Reach, Refusal},
+    download::{DownloadError, DownloadLimits, Downloaded, Reach, Refusal, Spool},
 };
 
 use support::{Answer, Peer, answer, downloader, limits};
 
 mod support;
 
-/// Downloads into a fresh file; returns what came of it and the file's content.
+/// Downloads into a fresh spool; returns what came of it and the content.
 async fn fetch(downloader: &Downloader, url: &str) -> (Result<Downloaded, DownloadError>, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("body");
-    let mut file = tokio::fs::File::create(&path).await.unwrap();
-    let result = downloader.download(&PresignedUrl::new(url), &mut file).await;
-    drop(file);
-    (result, std::fs::read(Path::new(&path)).unwrap())
+    let mut spool = Spool::new(dir.path().to_owned()).unwrap();
+    let result = downloader.download(&PresignedUrl::new(url), &mut spool).await;
+    let mut content = Vec::new();
+    spool.into_file().unwrap().read_to_end(&mut content).unwrap();
+    (result, content)
 }
 
 async fn fetch_from(peer: &Peer) -> (Result<Downloaded, DownloadError>, Vec<u8>) {

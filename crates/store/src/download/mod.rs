@@ -4,7 +4,7 @@
 //! [`UrlPolicy`] lists the places allowed, names are resolved once per connection and every address is checked, redirects
 //! are not followed, proxies of the environment are ignored, and bytes and time are capped.
 
-use std::{fmt, io::SeekFrom, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{fmt, io::Write as _, ops::ControlFlow, sync::Arc, time::Duration};
 
 use reqwest::{
     Client, Response, StatusCode,
@@ -12,11 +12,7 @@ use reqwest::{
     header::{self, HeaderMap, HeaderName},
     redirect, retry,
 };
-use tokio::{
-    fs::File,
-    io::{AsyncSeekExt as _, AsyncWriteExt as _},
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 use url::Url;
 
@@ -25,14 +21,16 @@ pub use self::{
     address::Reach,
     error::DownloadError,
     policy::{PolicyError, Refusal, UrlPolicy},
+    spool::{IN_MEMORY_MAX, Spool},
 };
 use crate::{ETag, PresignedUrl};
 
 mod address;
 mod error;
 mod policy;
+mod spool;
 
-/// Fetches objects into files, at constant memory. Clones share their connections.
+/// Fetches objects into [`Spool`]s, at constant memory. Clones share their connections.
 #[derive(Clone)]
 pub struct Downloader {
     client: Client,
@@ -73,18 +71,19 @@ impl Downloader {
         Ok(Self { client, policy, limits })
     }
 
-    /// Fetches the object behind `url` into `file`, which is emptied first.
+    /// Fetches the object behind `url` into `spool`, which is emptied first. Writing to it blocks as files do: it is for threads that may
+    /// wait.
     ///
     /// A lost connection is resumed with a range request that holds only for the same version (`If-Match`); an object that
-    /// changed, or a server that does not do ranges, means starting over. After an error the file's content is
+    /// changed, or a server that does not do ranges, means starting over. After an error the spool's content is
     /// meaningless. The bytes are not authenticated: opening the envelope does that.
     ///
     /// # Errors
     ///
     /// [`DownloadError`]; for passing troubles, the one of the last of [`DownloadLimits::attempts_max`] attempts.
-    pub async fn download(&self, url: &PresignedUrl, file: &mut File) -> Result<Downloaded, DownloadError> {
+    pub async fn download(&self, url: &PresignedUrl, spool: &mut Spool) -> Result<Downloaded, DownloadError> {
         let url = self.policy.admit(url.expose()).map_err(DownloadError::Refused)?;
-        let mut transfer = Transfer { downloader: self, url, file, received: 0, version: None };
+        let mut transfer = Transfer { downloader: self, url, spool, received: 0, version: None };
         let total = self.limits.total;
         timeout(total, transfer.run()).await.unwrap_or(Err(DownloadError::TimedOut { total }))
     }
@@ -135,6 +134,14 @@ impl Default for DownloadLimits {
 }
 
 impl DownloadLimits {
+    /// How long to wait after `failed` failed attempts.
+    pub(crate) fn pause(&self, failed: u32) -> Duration {
+        let mut random = [0];
+        // Without randomness the pause is only less polite.
+        let _ = aws_lc_rs::rand::fill(&mut random);
+        self.backoff(failed, random[0])
+    }
+
     /// Pause after `failed` failed attempts; `random` is uniform.
     fn backoff(&self, failed: u32, random: u8) -> Duration {
         let doubled = self
@@ -160,8 +167,8 @@ pub struct Downloaded {
 struct Transfer<'a> {
     downloader: &'a Downloader,
     url: Url,
-    file: &'a mut File,
-    /// Bytes in the file, all of the same version.
+    spool: &'a mut Spool,
+    /// Bytes in the spool, all of the same version.
     received: u64,
     /// That version; without one nothing can be resumed.
     version: Option<Version>,
@@ -181,10 +188,7 @@ impl Transfer<'_> {
                 Ok(etag) => return Ok(Downloaded { len: self.received, etag, attempts }),
                 Err(error) if error.is_passing() && attempts < limits.attempts_max => {
                     debug!(attempts, received = self.received, %error, "download is interrupted");
-                    let mut random = [0];
-                    // Without randomness the pause is only less polite.
-                    let _ = aws_lc_rs::rand::fill(&mut random);
-                    sleep(limits.backoff(attempts, random[0])).await;
+                    sleep(limits.pause(attempts)).await;
                     attempts += 1;
                 }
                 Err(error) => return Err(error),
@@ -192,10 +196,10 @@ impl Transfer<'_> {
         }
     }
 
-    /// One request and its answer; returns the version once the file is complete.
+    /// One request and its answer; returns the version once the object is complete.
     async fn attempt(&mut self) -> Result<Option<ETag>, DownloadError> {
         let mut response = self.request().await?;
-        let end = match self.accept(&response).await? {
+        let end = match self.accept(&response)? {
             ControlFlow::Continue(end) => end,
             ControlFlow::Break(error) => {
                 self.version = None;
@@ -205,9 +209,8 @@ impl Transfer<'_> {
         while let Some(piece) = self.within_stall(response.chunk()).await? {
             self.received = self.received.saturating_add(piece.len() as u64);
             self.refuse_beyond_max(self.received)?;
-            self.file.write_all(&piece).await.map_err(DownloadError::Write)?;
+            self.spool.file().write_all(&piece).map_err(DownloadError::Write)?;
         }
-        self.file.flush().await.map_err(DownloadError::Write)?;
         match end {
             Some(end) if end != self.received => {
                 Err(DownloadError::Cut { received: self.received, source: None })
@@ -226,9 +229,9 @@ impl Transfer<'_> {
         self.within_stall(request.send()).await
     }
 
-    /// Judges status and headers, and readies the file for the body. Continues with the object's length, if it is known;
+    /// Judges status and headers, and readies the spool for the body. Continues with the object's length, if it is known;
     /// breaks with the reason why the next attempt has to start over.
-    async fn accept(
+    fn accept(
         &mut self,
         response: &Response,
     ) -> Result<ControlFlow<DownloadError, Option<u64>>, DownloadError> {
@@ -239,7 +242,7 @@ impl Transfer<'_> {
             (StatusCode::OK, _) => {
                 let len = response.content_length();
                 self.refuse_beyond_max(len.unwrap_or(0))?;
-                self.start_over(response).await?;
+                self.start_over(response)?;
                 Ok(ControlFlow::Continue(len))
             }
             (StatusCode::PARTIAL_CONTENT, Some((len, true))) => Ok(ControlFlow::Continue(Some(len))),
@@ -253,9 +256,8 @@ impl Transfer<'_> {
         }
     }
 
-    async fn start_over(&mut self, response: &Response) -> Result<(), DownloadError> {
-        self.file.set_len(0).await.map_err(DownloadError::Write)?;
-        self.file.seek(SeekFrom::Start(0)).await.map_err(DownloadError::Write)?;
+    fn start_over(&mut self, response: &Response) -> Result<(), DownloadError> {
+        self.spool.begin(response.content_length()).map_err(DownloadError::Write)?;
         self.received = 0;
         self.version =
             etag(response.headers()).zip(response.content_length()).map(|(etag, len)| Version { etag, len });
