@@ -4,7 +4,7 @@ use crate::agent::{Agent, AgentError, KeyStatus};
 use crate::clock::UnixMillis;
 use crate::failure::{FailureClass, RetryCause};
 use crate::policy::Policy;
-use crate::record::JobRecord;
+use crate::record::{JobRecord, NewUrl};
 use serde::{Deserialize, Serialize};
 use waxwing_formats::names::{AgentId, JobId, KeyId, WorkerId};
 
@@ -130,6 +130,8 @@ pub enum Event {
     Retry(Fence, RetryCause),
     /// The holder shuts down and gives the job back at once. Not counted as an attempt.
     Release(Fence),
+    /// The provider has signed a new URL, whoever holds the job: the old one has expired or soon will.
+    Renew(NewUrl),
     /// Time has passed: a due job without attempts left fails, one whose lease is over is pending again. Not needed
     /// before a claim, except after [`JobError::Exhausted`].
     Expire,
@@ -159,6 +161,8 @@ pub enum Happened {
     Submitted,
     /// A worker took it.
     Claimed,
+    /// The provider gave it a new URL.
+    Renewed,
     /// The worker was not heard of in time.
     Expired,
     /// The worker gave it back.
@@ -227,9 +231,14 @@ impl Job {
         {
             return Err(JobError::Key { agent: agent.id().clone(), key: key.clone() });
         }
+        Ok(Self::for_agent(id, agent.id().clone(), record, now))
+    }
+
+    /// Makes a pending job for whoever is called `agent`, without a registry to ask about it.
+    pub fn for_agent(id: JobId, agent: AgentId, record: JobRecord, now: UnixMillis) -> Self {
         let mut job = Self {
             id,
-            agent: agent.id().clone(),
+            agent,
             record,
             state: State::Pending { not_before: now },
             attempts: 0,
@@ -239,7 +248,7 @@ impl Job {
             history: Vec::new(),
         };
         job.note(Happened::Submitted, None);
-        Ok(job)
+        job
     }
 
     /// Makes one move. A job that refuses is unchanged.
@@ -250,7 +259,7 @@ impl Job {
     /// # Errors
     ///
     /// [`JobError::LeaseLost`] for a holder's event from anyone else; [`JobError::NotDue`], [`JobError::Settled`] and
-    /// [`JobError::Exhausted`] for a claim or an expiry.
+    /// [`JobError::Exhausted`] for a claim or an expiry; [`JobError::Settled`] for a new URL.
     pub fn apply(&mut self, event: Event, now: UnixMillis, policy: &Policy) -> Result<(), JobError> {
         match event {
             Event::Claim { worker } => self.claim(worker, now, policy),
@@ -264,6 +273,7 @@ impl Job {
             }
             Event::Retry(fence, cause) => self.retry(fence, cause, now, policy),
             Event::Release(fence) => self.release(fence, now),
+            Event::Renew(url) => self.renew(url, now),
             Event::Expire => self.expire(now, policy),
         }
     }
@@ -417,6 +427,16 @@ impl Job {
         } else {
             self.state = State::Pending { not_before: now };
         }
+        Ok(())
+    }
+
+    fn renew(&mut self, url: NewUrl, now: UnixMillis) -> Result<(), JobError> {
+        if self.due_at().is_none() {
+            return Err(JobError::Settled);
+        }
+        self.touch(now);
+        self.record.renew(url);
+        self.note(Happened::Renewed, None);
         Ok(())
     }
 

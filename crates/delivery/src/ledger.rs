@@ -38,6 +38,19 @@ pub trait JobLedger: fmt::Debug + Send + Sync {
     /// `Ok(None)` means that nothing is due now; see [`JobLedger::next_due`].
     fn claim(&self, worker: &WorkerId, now: UnixMillis) -> Result<Option<Job>, LedgerError>;
 
+    /// Claims up to `max` jobs as [`claim`](Self::claim) does. An error after some were claimed is not told; it comes again.
+    fn claim_many(&self, worker: &WorkerId, now: UnixMillis, max: usize) -> Result<Vec<Job>, LedgerError> {
+        let mut claimed = Vec::new();
+        while claimed.len() < max {
+            match self.claim(worker, now) {
+                Ok(Some(job)) => claimed.push(job),
+                Err(error) if claimed.is_empty() => return Err(error),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ok(claimed)
+    }
+
     /// Makes one move of one job, and returns the job after it.
     ///
     /// # Errors
@@ -174,6 +187,14 @@ pub enum LedgerError {
         /// Why not.
         source: AgentError,
     },
+    /// What is stored for the agent must not be used: it is no public key, or not one that is expected.
+    #[error("what is stored for agent `{agent}` is refused")]
+    Refused {
+        /// Its id.
+        agent: AgentId,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// What was stored cannot be read.
     #[error("the ledger's entry for {what} `{id}` is damaged")]
     Damaged {
@@ -199,6 +220,14 @@ pub enum LedgerError {
     Foreign {
         /// The file.
         path: String,
+    },
+    /// It is denied, or what it should be done to is not there. Asking again does not help until somebody has changed that.
+    #[error("the ledger could not {doing}")]
+    Denied {
+        /// What it was about: `claim a job` and the like.
+        doing: &'static str,
+        /// The storage's own words.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The storage failed; asking again may help.
     #[error("the ledger could not {doing}")]

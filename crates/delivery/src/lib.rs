@@ -82,7 +82,7 @@ pub use job::{
 pub use ledger::{AgentLedger, JobFilter, JobLedger, LIST_MAX, LedgerError};
 pub use memory::MemoryLedger;
 pub use policy::Policy;
-pub use record::{JobRecord, JobRecordError, RECORD_LEN_MAX};
+pub use record::{JobRecord, JobRecordError, NewUrl, RECORD_LEN_MAX};
 pub use sqlite::{BUSY_TIMEOUT, SqliteLedger};
 pub use view::JobView;
 pub use waxwing_formats::names::{AgentId, FileId, JobId, KeyId, NameError, WorkerId};

@@ -60,9 +60,34 @@ impl JobRecord {
         self.fields.get("PresignedURL").and_then(Value::as_str).unwrap_or_default()
     }
 
+    pub(crate) fn renew(&mut self, NewUrl(url): NewUrl) {
+        self.fields.insert("PresignedURL".to_owned(), Value::String(url));
+    }
+
     /// All fields as they came, the secret ones too.
     pub fn fields(&self) -> &Map<String, Value> {
         &self.fields
+    }
+}
+
+/// A URL that takes the place of a record's: a bearer secret, so it prints as nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewUrl(String);
+
+impl NewUrl {
+    /// Longest URL, in bytes.
+    pub const LEN_MAX: usize = 8192;
+
+    /// Takes a URL of at most [`NewUrl::LEN_MAX`] bytes. What it leads to is the worker's to judge.
+    pub fn new(url: impl Into<String>) -> Option<Self> {
+        let url = url.into();
+        (url.len() <= Self::LEN_MAX).then_some(Self(url))
+    }
+}
+
+impl fmt::Debug for NewUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewUrl(..)")
     }
 }
 

@@ -10,7 +10,7 @@ use crate::clock::UnixMillis;
 use crate::job::{Event, Job, JobError};
 use crate::ledger::{AgentLedger, JobFilter, JobLedger, LIST_MAX, LedgerError};
 use crate::policy::Policy;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -19,15 +19,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use waxwing_formats::names::{AgentId, JobId, WorkerId};
 
+mod group;
 mod schema;
+
+use self::group::Group;
 
 /// How long a write waits for other processes before it is an error. A write takes milliseconds.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Keeps jobs and agents in a file. Share one among threads, or open one in each; open one in each process.
+/// Keeps jobs and agents in a file. Share one among threads, so that their writes are committed together; open one in each
+/// process.
 pub struct SqliteLedger {
     policy: Policy,
     connection: Mutex<Connection>,
+    group: Group,
 }
 
 impl SqliteLedger {
@@ -40,7 +45,7 @@ impl SqliteLedger {
     /// [`LedgerError::Storage`] for all else.
     pub fn open(path: &Path, policy: Policy) -> Result<Self, LedgerError> {
         let connection = schema::open(path)?;
-        Ok(Self { policy, connection: Mutex::new(connection) })
+        Ok(Self { policy, connection: Mutex::new(connection), group: Group::default() })
     }
 
     /// A panic elsewhere drops its transaction, which rolls back; the connection stays good.
@@ -48,31 +53,42 @@ impl SqliteLedger {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `change` in a transaction that is the only writer from its first statement on, and commits if it is `Ok`.
-    fn write<T>(
+    /// Makes `change` in a transaction that is the only writer from its first statement on. It is committed if it is `Ok`,
+    /// together with the changes of other threads that wait at that moment: a commit waits for the disk, and one wait is
+    /// enough for all of them.
+    fn write<T: Send + 'static>(
         &self,
         doing: &'static str,
-        change: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError>,
+        change: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
+        let told = self.group.join(doing, change);
         let mut connection = self.connection();
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(storage(doing))?;
-        let result = change(&transaction)?;
-        transaction.commit().map_err(storage(doing))?;
-        Ok(result)
+        // Whoever had the connection before may have made it already.
+        if let Some(result) = told.ready() {
+            return result;
+        }
+        self.group.commit(&mut connection);
+        told.ready().expect("every change that joined was made or refused")
     }
 }
 
 impl JobLedger for SqliteLedger {
     fn submit(&self, job: &Job) -> Result<(), LedgerError> {
         const DOING: &str = "add a job";
-        self.write(DOING, |transaction| {
+        let job = job.clone();
+        self.write(DOING, move |transaction| {
             let sql = "INSERT INTO jobs (id, agent, status, due_at, body) VALUES (?1, ?2, ?3, ?4, ?5)";
             let (status, due_at) = (job.status().word(), job.due_at().map(column));
             transaction
                 .prepare_cached(sql)
                 .and_then(|mut sql| {
-                    sql.execute(params![job.id().as_str(), job.agent().as_str(), status, due_at, encode(job)])
+                    sql.execute(params![
+                        job.id().as_str(),
+                        job.agent().as_str(),
+                        status,
+                        due_at,
+                        encode(&job)
+                    ])
                 })
                 .map_err(|error| match error.sqlite_error_code() {
                     Some(ErrorCode::ConstraintViolation) => LedgerError::JobExists(job.id().clone()),
@@ -100,40 +116,48 @@ impl JobLedger for SqliteLedger {
     }
 
     fn claim(&self, worker: &WorkerId, now: UnixMillis) -> Result<Option<Job>, LedgerError> {
+        Ok(self.claim_many(worker, now, 1)?.pop())
+    }
+
+    fn claim_many(&self, worker: &WorkerId, now: UnixMillis, max: usize) -> Result<Vec<Job>, LedgerError> {
         const DOING: &str = "claim a job";
         // Most polls find nothing; they should not queue for the write lock.
         if self.next_due()?.is_none_or(|due| due > now) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        self.write(DOING, |transaction| {
+        let (worker, policy) = (worker.clone(), self.policy);
+        self.write(DOING, move |transaction| {
             let sql =
                 "SELECT id, body FROM jobs INDEXED BY jobs_open WHERE due_at <= ?1 ORDER BY seq LIMIT 1";
             let mut oldest_due = transaction.prepare_cached(sql).map_err(storage(DOING))?;
-            // Each turn but the last settles a job, so the turns end.
-            while let Some(found) =
-                oldest_due.query_row([column(now)], entry).optional().map_err(storage(DOING))?
+            let mut claimed = Vec::new();
+            // Each turn claims a job or settles one, so the turns end.
+            while claimed.len() < max
+                && let Some(found) =
+                    oldest_due.query_row([column(now)], entry).optional().map_err(storage(DOING))?
             {
                 let mut job: Job = decode("job", found)?;
-                match job.apply(Event::Claim { worker: worker.clone() }, now, &self.policy) {
+                match job.apply(Event::Claim { worker: worker.clone() }, now, &policy) {
                     Ok(()) => {
                         write_job(transaction, &job)?;
-                        return Ok(Some(job));
+                        claimed.push(job);
                     }
                     Err(JobError::Exhausted { .. }) => {
-                        move_job(&mut job, Event::Expire, now, &self.policy)?;
+                        move_job(&mut job, Event::Expire, now, &policy)?;
                         write_job(transaction, &job)?;
                     }
                     Err(source) => return Err(LedgerError::Job { job: job.id().clone(), source }),
                 }
             }
-            Ok(None)
+            Ok(claimed)
         })
     }
 
     fn apply(&self, id: &JobId, event: Event, now: UnixMillis) -> Result<Job, LedgerError> {
-        self.write("change a job", |transaction| {
-            let mut job = read_job(transaction, id)?.ok_or_else(|| LedgerError::NoSuchJob(id.clone()))?;
-            move_job(&mut job, event, now, &self.policy)?;
+        let (id, policy) = (id.clone(), self.policy);
+        self.write("change a job", move |transaction| {
+            let mut job = read_job(transaction, &id)?.ok_or_else(|| LedgerError::NoSuchJob(id.clone()))?;
+            move_job(&mut job, event, now, &policy)?;
             write_job(transaction, &job)?;
             Ok(job)
         })
@@ -153,14 +177,15 @@ impl JobLedger for SqliteLedger {
 impl AgentLedger for SqliteLedger {
     fn register(&self, agent: &Agent) -> Result<(), LedgerError> {
         const DOING: &str = "add an agent";
-        self.write(DOING, |transaction| {
+        let agent = agent.clone();
+        self.write(DOING, move |transaction| {
             let sql = "INSERT INTO agents (id, body) VALUES (?1, ?2)";
-            transaction.execute(sql, params![agent.id().as_str(), encode(agent)]).map_err(
-                |error| match error.sqlite_error_code() {
+            transaction.execute(sql, params![agent.id().as_str(), encode(&agent)]).map_err(|error| {
+                match error.sqlite_error_code() {
                     Some(ErrorCode::ConstraintViolation) => LedgerError::AgentExists(agent.id().clone()),
                     _ => storage(DOING)(error),
-                },
-            )?;
+                }
+            })?;
             Ok(())
         })
     }
@@ -180,9 +205,10 @@ impl AgentLedger for SqliteLedger {
 
     fn change(&self, id: &AgentId, event: AgentEvent, now: UnixMillis) -> Result<Agent, LedgerError> {
         const DOING: &str = "change an agent";
-        self.write(DOING, |transaction| {
+        let id = id.clone();
+        self.write(DOING, move |transaction| {
             let mut agent =
-                read_agent(transaction, id)?.ok_or_else(|| LedgerError::NoSuchAgent(id.clone()))?;
+                read_agent(transaction, &id)?.ok_or_else(|| LedgerError::NoSuchAgent(id.clone()))?;
             agent.apply(event, now).map_err(|source| LedgerError::Agent { agent: id.clone(), source })?;
             let sql = "UPDATE agents SET body = ?2 WHERE id = ?1";
             transaction.execute(sql, params![id.as_str(), encode(&agent)]).map_err(storage(DOING))?;
@@ -205,7 +231,7 @@ fn read_job(connection: &Connection, id: &JobId) -> Result<Option<Job>, LedgerEr
     found.map(|found| decode("job", found)).transpose()
 }
 
-fn write_job(transaction: &Transaction<'_>, job: &Job) -> Result<(), LedgerError> {
+fn write_job(transaction: &Connection, job: &Job) -> Result<(), LedgerError> {
     let (status, due_at) = (job.status().word(), job.due_at().map(column));
     transaction
         .prepare_cached("UPDATE jobs SET status = ?2, due_at = ?3, body = ?4 WHERE id = ?1")
@@ -220,8 +246,8 @@ fn move_job(job: &mut Job, event: Event, now: UnixMillis, policy: &Policy) -> Re
 
 fn read_agent(connection: &Connection, id: &AgentId) -> Result<Option<Agent>, LedgerError> {
     let found = connection
-        .query_row("SELECT id, body FROM agents WHERE id = ?1", [id.as_str()], entry)
-        .optional()
+        .prepare_cached("SELECT id, body FROM agents WHERE id = ?1")
+        .and_then(|mut sql| sql.query_row([id.as_str()], entry).optional())
         .map_err(storage("read an agent"))?;
     found.map(|found| decode("agent", found)).transpose()
 }

@@ -127,6 +127,7 @@ fn happened(what: &Happened) -> (&'static str, Option<String>) {
     match what {
         Happened::Submitted => ("submitted", None),
         Happened::Claimed => ("claimed", None),
+        Happened::Renewed => ("renewed", None),
         Happened::Expired => ("expired", None),
         Happened::Released => ("released", None),
         Happened::Retried(cause) => ("retried", Some(RetryCause::to_string(cause))),

@@ -10,11 +10,14 @@
 //! id, the reason being in the log only. Connections, header bytes and idle times are limited; a slow peer holds one
 //! connection and a buffer. There is no TLS here: off this machine, put a terminating proxy in front. The log carries
 //! request id, object name, status and bytes, never a query.
+//!
+//! [`serve_vitals`] is another, smaller server: how a worker does, for whoever watches it. It is nothing for strangers.
 
 mod conditions;
 mod object;
 mod serve;
 mod stall;
+mod vitals;
 
 use std::{
     fmt,
@@ -25,6 +28,7 @@ use std::{
 use waxwing_store::{ObjectStore, SigningKey};
 
 pub use serve::serve;
+pub use vitals::{Vitals, serve_vitals};
 
 /// Tells the time by which URLs expire.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;

@@ -14,14 +14,23 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use crate::{Hub, object::object, stall::StallGuard};
+use crate::{Hub, HubLimits, object::object, stall::StallGuard};
 
 /// Serves `hub` on `listener` until `shutdown` completes; then answers in progress get [`crate::HubLimits::drain`] to end.
 ///
 /// Failures of single connections end those connections only. Dropping the future cuts all.
 pub async fn serve(listener: TcpListener, hub: Hub, shutdown: impl Future<Output = ()>) {
-    let limits = hub.limits;
-    let service = TowerToHyperService::new(router(hub));
+    serve_routes(listener, hub.limits, router(hub), shutdown).await;
+}
+
+/// Serves `routes` within `limits`.
+pub(crate) async fn serve_routes(
+    listener: TcpListener,
+    limits: HubLimits,
+    routes: Router,
+    shutdown: impl Future<Output = ()>,
+) {
+    let service = TowerToHyperService::new(routes);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_header_size(limits.head_len_max);
     let graceful = GracefulShutdown::new();

@@ -2,7 +2,7 @@
 
 use waxwing_store::{
     Downloader, ObjectName, ObjectStore as _, PresignedUrl, Put, SignedMethod, Upload, UrlPolicy,
-    download::{DownloadLimits, Reach},
+    download::{DownloadLimits, Reach, Spool},
 };
 
 use support::{Answer, Server, name};
@@ -259,11 +259,12 @@ async fn a_download_survives_cut_connections() {
     // The signature covers the path, not the origin: a proxy in between is nobody's problem.
     let url = server.url(SignedMethod::Get, &name(1)).replace(&server.addr.to_string(), &proxy.to_string());
 
-    let path = server.dir.path().join("downloaded");
-    let mut file = tokio::fs::File::create(&path).await.unwrap();
-    let downloaded = downloader.download(&PresignedUrl::new(url), &mut file).await.unwrap();
+    let mut spool = Spool::new(server.dir.path().to_owned()).unwrap();
+    let downloaded = downloader.download(&PresignedUrl::new(url), &mut spool).await.unwrap();
     assert_eq!((downloaded.len, downloaded.attempts, downloaded.etag), (meta.len, 5, Some(meta.etag)));
-    assert!(std::fs::read(path).unwrap() == content);
+    let mut found = Vec::new();
+    std::io::Read::read_to_end(&mut spool.into_file().unwrap(), &mut found).unwrap();
+    assert!(found == content);
 }
 
 #[tokio::test]

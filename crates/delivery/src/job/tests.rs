@@ -221,7 +221,23 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (fence.clone(), cause).prop_map(|(f, cause)| Event::Retry(f, cause)),
         2 => fence.prop_map(Event::Release),
         1 => Just(Event::Expire),
+        1 => "https://h/[a-z]{4}".prop_map(|url| Event::Renew(NewUrl::new(url).unwrap())),
     ]
+}
+
+#[test]
+fn an_unsettled_job_takes_a_new_url_from_anybody() {
+    let renew = || Event::Renew(NewUrl::new("https://h/new?sig=CANARY").unwrap());
+    assert!(!format!("{:?}", renew()).contains("CANARY"));
+    let mut job = job();
+    job.apply(claim("w1"), START, &policy()).unwrap();
+    let (fence, due) = (job.fence(), job.due_at());
+    job.apply(renew(), after(1), &policy()).unwrap();
+    assert_eq!((job.fence(), job.due_at()), (fence, due), "its holder keeps it");
+    assert_eq!(job.record().presigned_url(), "https://h/new?sig=CANARY");
+    assert_eq!(job.history().last().unwrap().what, Happened::Renewed);
+    job.apply(Event::Finish(fence, receipt()), after(2), &policy()).unwrap();
+    assert_eq!(job.apply(renew(), after(3), &policy()), Err(JobError::Settled));
 }
 
 proptest! {
@@ -233,7 +249,7 @@ proptest! {
             let before = job.clone();
             let holder = match &event {
                 Event::Heartbeat(f) | Event::Finish(f, _) | Event::Fail(f, _) | Event::Retry(f, _) | Event::Release(f) => Some(*f),
-                Event::Claim { .. } | Event::Expire => None,
+                Event::Claim { .. } | Event::Renew(_) | Event::Expire => None,
             };
             match job.apply(event, after(at), &policy()) {
                 Err(_) => prop_assert_eq!(&job, &before, "a refusal changes nothing"),

@@ -73,3 +73,50 @@ fn names_the_damaged_entry() {
     let refused = ledger.claim(&"w1".parse().unwrap(), NOW).unwrap_err();
     assert_eq!(refused.to_string(), "the ledger's entry for job `j1` is damaged");
 }
+
+#[test]
+fn of_changes_that_are_committed_together_a_bad_one_leaves_nothing() {
+    let (_dir, ledger) = ledger();
+    let add = |id: &'static str, good: bool| {
+        ledger.group.join("add an agent", move |transaction| {
+            transaction
+                .execute("INSERT INTO agents (id, body) VALUES (?1, '')", [id])
+                .map_err(storage("add"))?;
+            if good { Ok(id) } else { Err(LedgerError::NoSuchAgent(id.parse().unwrap())) }
+        })
+    };
+    let told = [add("a", true), add("b", false), add("c", true)];
+    assert!(told.iter().all(|told| told.ready().is_none()), "nobody has made them");
+    ledger.group.commit(&mut ledger.connection());
+    let came = told.map(|told| told.ready().unwrap().map_err(|error| error.to_string()));
+    assert_eq!(came, [Ok("a"), Err("there is no agent `b`".to_owned()), Ok("c")]);
+    let kept: String =
+        ledger.connection().query_row("SELECT group_concat(id) FROM agents", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, "a,c");
+}
+
+#[test]
+fn changes_that_cannot_be_committed_are_all_told_so() {
+    let (dir, ledger) = ledger();
+    ledger.connection().busy_timeout(std::time::Duration::ZERO).unwrap();
+    let told = ["a", "b"].map(|_| ledger.group.join("change it", |_| Ok(())));
+    let mut other = Connection::open(dir.path().join("ledger")).unwrap();
+    let writing = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    ledger.group.commit(&mut ledger.connection());
+    for told in told {
+        assert!(matches!(told.ready(), Some(Err(LedgerError::Storage { doing: "change it", .. }))));
+    }
+    drop(writing);
+}
+
+#[test]
+fn a_change_that_panics_takes_nobody_along() {
+    let (_dir, ledger) = ledger();
+    let told = ledger.group.join("change it", |_| Ok(()));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        ledger.write("change it", |_| -> Result<(), LedgerError> { panic!("on purpose") })
+    }));
+    assert!(panicked.is_err());
+    assert!(matches!(told.ready(), Some(Err(LedgerError::Storage { .. }))), "its transaction is gone");
+    submit(&ledger);
+}
