@@ -8,16 +8,17 @@ use crate::command::{Error, Result, capture, cargo, findings, spell};
 /// `aws-lc` lies beneath `core`, and the facade has one of its own above what it re-exports.
 const ROWS: &[&[&str]] = &[
     &["waxwing-cli"],
+    &["waxwing-aws"],
     &["waxwing-hub", "waxwing-delivery", "waxwing"],
     &["waxwing-engine", "waxwing-store"],
     &["waxwing-keyring"],
     &["waxwing-core"],
-    &["waxwing-aws-lc"],
+    &["waxwing-aws-lc", "waxwing-profiles"],
     &["waxwing-formats"],
 ];
 
 /// Stand beside the rows. The rows may use test support in their tests alone, and never the automation.
-const BESIDE: &[&str] = &["waxwing-testkit", "xtask"];
+const BESIDE: &[&str] = &["waxwing-testkit", "file-vault", "xtask"];
 
 /// What must not be in a crate's tree of normal dependencies, and why.
 const BARRED: &[(&str, &[&str], &str)] = &[
@@ -25,6 +26,11 @@ const BARRED: &[(&str, &[&str], &str)] = &[
         "waxwing-core",
         &["tokio", "async-std", "async-global-executor", "smol", "hyper", "reqwest"],
         "the core is fed by its caller and never waits",
+    ),
+    (
+        "waxwing-profiles",
+        &["aws-lc-rs", "aws-lc-sys", "waxwing-aws-lc", "tokio", "rustix"],
+        "profiles are data: they know neither cryptography nor I/O",
     ),
     (
         "waxwing-formats",

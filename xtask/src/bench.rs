@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Keep an envelope of 64 GiB on disk rather than one of 4 GiB, for random access and for memory from file to file
     #[arg(long)]
     huge: bool,
+    /// Compare with the AWS Encryption SDK for Rust too, which builds for minutes
+    #[arg(long)]
+    aws_esdk: bool,
     /// Measure this binary rather than a release build of the work tree; printed and not written
     #[arg(long, value_name = "PATH")]
     waxwing: Option<PathBuf>,
@@ -92,7 +95,7 @@ struct Sizes {
 pub(crate) fn main(args: &Args) -> Result<()> {
     let start = Instant::now();
     let (waxwing, rsa_rate) = (args.binary()?, rsa_rate()?);
-    let peers = peers::for_bench()?;
+    let peers = peers::for_bench(args.aws_esdk)?;
     let mut bench = Bench::prepare(args, &waxwing, &rsa_rate, peers)?;
     let details = [bench.contests()?, bench.in_memory()?, bench.large()?].concat();
     let (method, plot) = (bench.method()?, bench.plot());

@@ -12,7 +12,8 @@ const FILE_LEN_MAX: usize = 1 << 20;
 const VECTORS: &str = "docs/formats/";
 
 /// Where private keys may lie: those of the tests, the fuzz corpus and the vectors, which protect nothing.
-const KEY_FOLDERS: &[&str] = &["crates/testkit/keys/", "fuzz/corpus/pem/", VECTORS];
+const KEY_FOLDERS: &[&str] =
+    &["crates/testkit/keys/", "crates/profiles/vectors/", "fuzz/corpus/pem/", VECTORS];
 
 /// Hosts of package registries, which differ from one place of work to the next. In two parts, lest this file be found.
 const REGISTRY_HOSTS: &[&str] = &[

@@ -29,6 +29,8 @@ enum Xtask {
     Peers(peers::Args),
     #[command(hide = true)]
     Measure(bench::measure::Args),
+    #[command(hide = true)]
+    Touch(bench::measure::TouchArgs),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,10 @@ fn main() -> ExitCode {
         Xtask::Fuzz(args) => fuzz::main(&args),
         Xtask::Peers(args) => peers::main(&args),
         Xtask::Measure(args) => bench::measure::main(&args),
+        Xtask::Touch(args) => {
+            bench::measure::touch_main(&args);
+            Ok(())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,10 +4,15 @@
 //! |---|---|
 //! | [`clock`] | a clock that moves only when a test winds it |
 //! | [`corpus`] | the fuzz corpora, replayed by ordinary tests |
+//! | [`exposition`] | pages of metrics, read and checked |
 //! | [`keys`] | keys that protect nothing, in every spelling |
+//! | [`logs`] | everything that a process logs |
 //! | [`peers`] | the programs of others that interop tests run |
+//! | [`proxy`] | a server in front of another that answers badly now and then |
+//! | [`server`] | real servers and stand-ins on loopback, ended by pid |
 //! | [`seeded`] | bytes and numbers that follow from a seed |
 //! | [`streams`] | readers and writers that split, stall and fail; a sink whose contents a test can look at |
+//! | [`token`] | PKCS#11 tokens in software, each in a folder and a process of its own |
 //!
 //! Beside them, [`payload`] makes bytes to seal.
 //!
@@ -16,10 +21,15 @@
 
 pub mod clock;
 pub mod corpus;
+pub mod exposition;
 pub mod keys;
+pub mod logs;
 pub mod peers;
+pub mod proxy;
 pub mod seeded;
+pub mod server;
 pub mod streams;
+pub mod token;
 
 /// A payload in which no two neighbouring pieces are alike: byte `i` is `(i * 7 + (i >> 8) * 13 + 5) mod 256`. That of the
 /// vectors in `docs/formats`.

@@ -32,6 +32,108 @@ pub fn node() -> Option<PathBuf> {
     require("WAXWING_PEER_NODE")
 }
 
+/// The folder in whose `node_modules` the AWS SDK for JavaScript lies, from `WAXWING_PEER_NODE_AWS`.
+///
+/// # Panics
+///
+/// When there is none and `CI` is set.
+#[must_use]
+pub fn node_aws() -> Option<PathBuf> {
+    require("WAXWING_PEER_NODE_AWS")
+}
+
+/// A Python whose environment has the servers of [`crate::server`] and boto3: `moto_server`, `bao`, `weed` and `rclone` lie
+/// beside it. From `WAXWING_PEER_SERVERS`.
+///
+/// # Panics
+///
+/// When there is none and `CI` is set.
+#[must_use]
+pub fn servers() -> Option<PathBuf> {
+    require("WAXWING_PEER_SERVERS")
+}
+
+/// `faketime`, which has a program believe in another time, from `WAXWING_PEER_FAKETIME`.
+///
+/// # Panics
+///
+/// When there is none and `CI` is set.
+#[must_use]
+pub fn faketime() -> Option<PathBuf> {
+    require("WAXWING_PEER_FAKETIME")
+}
+
+/// A Python that has LocalStack's runtime, from `WAXWING_PEER_LOCALSTACK`.
+///
+/// # Panics
+///
+/// When there is none and `CI` is set.
+#[must_use]
+pub fn localstack() -> Option<PathBuf> {
+    require("WAXWING_PEER_LOCALSTACK")
+}
+
+/// The module of SoftHSM, from `WAXWING_PEER_SOFTHSM`.
+///
+/// # Panics
+///
+/// When there is none and `CI` is set.
+#[must_use]
+pub fn softhsm() -> Option<PathBuf> {
+    require("WAXWING_PEER_SOFTHSM")
+}
+
+/// The module of Kryoptic, from `WAXWING_PEER_KRYOPTIC`.
+///
+/// # Panics
+///
+/// When there is none and `CI` is set.
+#[must_use]
+pub fn kryoptic() -> Option<PathBuf> {
+    require("WAXWING_PEER_KRYOPTIC")
+}
+
+/// OpenSC's pkcs11-tool, which sets tokens up, from `WAXWING_PEER_PKCS11_TOOL`.
+///
+/// # Panics
+///
+/// When there is none and `CI` is set.
+#[must_use]
+pub fn pkcs11_tool() -> Option<PathBuf> {
+    require("WAXWING_PEER_PKCS11_TOOL")
+}
+
+/// A folder with playwright-core, from `WAXWING_PEER_BROWSER`, and the Chromium that it drives, from `WAXWING_PEER_CHROMIUM`.
+///
+/// # Panics
+///
+/// When there is none and `CI` is set.
+#[must_use]
+pub fn browser() -> Option<(PathBuf, PathBuf)> {
+    Some((require("WAXWING_PEER_BROWSER")?, require("WAXWING_PEER_CHROMIUM")?))
+}
+
+/// `secret-tool`, which asks the platform's secret service, from `WAXWING_PEER_SECRET_TOOL`; GNOME's keyring and
+/// `dbus-run-session` are on the path then.
+///
+/// # Panics
+///
+/// When there is none and `CI` is set.
+#[must_use]
+pub fn secret_tool() -> Option<PathBuf> {
+    require("WAXWING_PEER_SECRET_TOOL")
+}
+
+/// OpenSSH's client, with `ssh-keygen` beside it, from `WAXWING_PEER_SSH`.
+///
+/// # Panics
+///
+/// When there is none and `CI` is set.
+#[must_use]
+pub fn ssh() -> Option<PathBuf> {
+    require("WAXWING_PEER_SSH")
+}
+
 fn require(variable: &str) -> Option<PathBuf> {
     match find(variable, std::env::var_os(variable), std::env::var_os("CI").is_some()) {
         Ok(path) => Some(path),

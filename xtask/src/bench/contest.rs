@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use waxwing_testkit::seeded::Seeded;
 
 use super::figures::Figures;
-use super::measure::{Sample, measure};
+use super::measure::{Sample, measure, touch};
 use crate::command::{Error, Result, at_root, capture};
 
 /// The tools that take part, the reference first, and what they work on.
@@ -127,6 +127,10 @@ impl Contest {
 
     fn take(&self, run: &Run) -> Result<Sample> {
         run.before.iter().try_for_each(quietly)?;
+        if self.payload.len >= TOUCHED_LEN_MIN {
+            // What is read and what is written.
+            touch(2 * self.payload.len)?;
+        }
         measure(&self.payload.folder, &run.command)
     }
 }
@@ -221,6 +225,9 @@ pub(super) fn remove(path: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// The payload from which memory is touched before each run: what less needs is there.
+const TOUCHED_LEN_MIN: u64 = 64 << 20;
 
 /// Small, so that this process stays small: see [`Sample::peak_kib`].
 const BUFFER_LEN: usize = 64 << 10;

@@ -12,7 +12,8 @@ use crate::command::{Error, Result, at_root};
 pub(super) const ON_DISK: &[&str] = &["waxwing", "cp", "waxwing, 1 thread", "waxwing record", "age"];
 pub(super) const PLOTTED: &[&str] = &["waxwing", "cp", "age", "rage", "openssl enc", "gpg"];
 const FOR_EACH_OF_MANY: &[&str] = &["waxwing", "cp", "age", "rage", "openssl enc"];
-const STARTED: &[&str] = &["waxwing", "cp", "waxwing record", "age", "rage", "openssl enc", "gpg", "node"];
+const STARTED: &[&str] =
+    &["waxwing", "cp", "waxwing record", "age", "rage", "openssl enc", "gpg", "node", "aws-esdk"];
 
 /// Entrants for one file, Waxwing first: every tool.
 pub(super) fn one_file(keys: &Keys, payload: &Payload) -> Vec<Entrant> {
@@ -329,6 +330,7 @@ mod test {
             gpg: path(),
             node: path(),
             rclone: None,
+            aws_esdk: None,
         };
         let keys = Keys {
             waxwing: path(),

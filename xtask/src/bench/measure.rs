@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-use crate::command::{Error, Result, at_root, spell, succeeded};
+use crate::command::{Error, Result, at_root, capture, spell, succeeded};
 
 /// A command to measure from within, and where to write what came of it.
 #[derive(Debug, clap::Args)]
@@ -45,6 +45,27 @@ pub(crate) fn measure(scratch: &Path, command: &[OsString]) -> Result<Sample> {
     succeeded(&measuring, output.status)?;
     let text = fs::read_to_string(&file).map_err(Error::file("read", &file))?;
     Sample::parse(&text).ok_or_else(|| Error::Unexpected { command: "xtask measure".into(), what: text })
+}
+
+/// How much memory to touch.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TouchArgs {
+    bytes: usize,
+}
+
+/// Has the machine give `bytes` of memory and takes them at once back, in a process of its own. A virtual machine may have
+/// handed freed memory back to its host, and whoever needs it next waits until it is there again: without this the first
+/// tool of a round would pay for the others.
+pub(super) fn touch(bytes: u64) -> Result<()> {
+    let itself = std::env::current_exe().map_err(Error::file("find", Path::new("xtask")))?;
+    let mut touching = at_root(itself);
+    touching.arg("touch").arg(bytes.to_string());
+    capture(&mut touching).map(drop)
+}
+
+/// The touching process.
+pub(crate) fn touch_main(args: &TouchArgs) {
+    std::hint::black_box(vec![1_u8; args.bytes]);
 }
 
 /// The measuring process.

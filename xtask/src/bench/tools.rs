@@ -193,7 +193,7 @@ pub(super) fn templates(keys: &Keys) -> Vec<Template> {
         open: words!["cp", IN, OUT],
     };
     let one_thread = one_thread(&envelope);
-    vec![
+    let mut templates = vec![
         envelope,
         cp,
         one_thread,
@@ -245,7 +245,14 @@ pub(super) fn templates(keys: &Keys) -> Vec<Template> {
             seal: [keys.node(), words!["seal", &keys.pem_pub, IN, OUT, RECORD]].concat(),
             open: [keys.node(), words!["open", &keys.pem_key, OUT, IN, RECORD]].concat(),
         },
-    ]
+    ];
+    templates.extend(keys.peers.aws_esdk.as_ref().map(|aws_esdk| Template {
+        name: "aws-esdk",
+        note: "AWS Encryption SDK for Rust 1.2.1, all in memory: AES-256-GCM with commitment in frames of 64 KiB, RSA-3072",
+        seal: words![aws_esdk, "seal", &keys.pem_pub, IN, OUT],
+        open: words![aws_esdk, "open", &keys.pem_key, IN, OUT],
+    }));
+    templates
 }
 
 /// Waxwing's `template`, kept to one thread.
