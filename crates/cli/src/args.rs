@@ -28,6 +28,15 @@ enum Command {
     Seal(commands::seal::Args),
     Open(commands::open::Args),
     Inspect(commands::inspect::Args),
+    Rewrap(commands::rewrap::Args),
+    Reencrypt(commands::rewrap::ReencryptArgs),
+    Keys(commands::keys::Args),
+    Profile(commands::profile::Args),
+    Diagnose(commands::diagnose::Args),
+    Convert(commands::convert::Args),
+    Identify(commands::identify::Args),
+    Inventory(commands::inventory::Args),
+    Policy(commands::policy::Args),
     Agent(commands::agent::Args),
     Deliver(commands::deliver::Args),
     Jobs(commands::jobs::Args),
@@ -43,9 +52,20 @@ impl Cli {
         let home = || -> Result<Home, Failure> { Home::open(self.home.as_deref()) };
         match self.command {
             Command::Keygen(args) => commands::keygen::run(args),
-            Command::Seal(args) => commands::seal::run(args, self.quiet),
-            Command::Open(args) => commands::open::run(args, self.quiet),
+            Command::Seal(args) => commands::seal::run(args, self.home.as_deref(), self.quiet),
+            Command::Open(args) => commands::open::run(args, self.home.as_deref(), self.quiet),
             Command::Inspect(args) => commands::inspect::run(args),
+            Command::Rewrap(args) => commands::rewrap::run(args, self.home.as_deref(), self.quiet),
+            Command::Reencrypt(args) => {
+                commands::rewrap::run_reencrypt(args, self.home.as_deref(), self.quiet)
+            }
+            Command::Keys(args) => commands::keys::run(args, self.home.as_deref()),
+            Command::Profile(args) => commands::profile::run(args),
+            Command::Diagnose(args) => commands::diagnose::run(args),
+            Command::Convert(args) => commands::convert::run(args, self.home.as_deref(), self.quiet),
+            Command::Identify(args) => commands::identify::run(args),
+            Command::Inventory(args) => commands::inventory::run(args, &home()?),
+            Command::Policy(args) => commands::policy::run(args, self.home.as_deref()),
             Command::Agent(args) => commands::agent::run(args, &home()?),
             Command::Deliver(args) => commands::deliver::run(args, &home()?, self.quiet),
             Command::Jobs(args) => commands::jobs::run(args, &home()?),

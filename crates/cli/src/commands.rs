@@ -2,14 +2,23 @@
 
 pub(crate) mod agent;
 pub(crate) mod completions;
+pub(crate) mod convert;
 pub(crate) mod deliver;
 pub(crate) mod demo;
+pub(crate) mod diagnose;
+pub(crate) mod identify;
 pub(crate) mod inspect;
+pub(crate) mod inventory;
 pub(crate) mod jobs;
 pub(crate) mod keygen;
+pub(crate) mod keys;
 pub(crate) mod open;
+pub(crate) mod policy;
+pub(crate) mod profile;
+pub(crate) mod rewrap;
 pub(crate) mod seal;
 pub(crate) mod serve;
+pub(crate) mod test_kit;
 pub(crate) mod worker;
 
 use tokio::runtime::{Builder, Runtime};

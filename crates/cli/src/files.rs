@@ -1,4 +1,4 @@
-//! Inputs and outputs as the command line names them: a path, or `-`.
+//! Inputs and outputs as the command line names them: a path, `-`, or a URL.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _};
@@ -8,14 +8,18 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use waxwing_core::content::PlanError;
-use waxwing_engine::{Error, Existing, Input, Observer, OpenError, Output, Side, THREADS_DEFAULT_MAX, Work};
+use waxwing_engine::{
+    Error, Existing, Input, MessageError, Observer, OpenError, Output, Side, THREADS_DEFAULT_MAX, Work,
+};
+use waxwing_keyring::UnlockError;
 
 use crate::exit::{Code, Failure};
+use crate::remote::{self, Publication};
 
 /// Options of every command that writes a file.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
-    /// Where to write; `-` is standard output
+    /// Where to write: a file, a URL such as s3://BUCKET/KEY, or `-`, standard output
     #[arg(short, long, value_name = "OUT", default_value = "-")]
     pub(crate) output: PathBuf,
     /// Replace the output if it exists
@@ -51,6 +55,9 @@ impl WorkArgs {
 
 /// Opens an input for reading.
 pub(crate) fn input(path: &Path) -> Result<Input, Failure> {
+    if let Some(url) = url(path) {
+        return remote::input(url);
+    }
     let opened =
         if is_dash(path) { duplicate(io::stdin()).and_then(Input::from_file) } else { Input::open(path) };
     opened.map_err(|err| Failure::io(format!("cannot read {}", name(path)), err))
@@ -67,17 +74,46 @@ impl OutputArgs {
         !is_dash(&self.output)
     }
 
-    /// The output, which is no terminal when what comes is binary.
-    pub(crate) fn open(&self, binary: bool) -> Result<Output, Failure> {
-        output(&self.output, self.existing(), binary)
+    /// The output, for about `len` bytes.
+    pub(crate) fn open(&self, kind: Kind, len: Option<u64>) -> Result<(Output, Publication), Failure> {
+        target(&self.output, self.existing(), kind, len)
     }
 }
 
-pub(crate) fn output(path: &Path, existing: Existing, binary: bool) -> Result<Output, Failure> {
+/// What an output is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Binary, and for anybody: no terminal shows it.
+    Sealed,
+    /// As it was before it was sealed, for its owner alone.
+    Opened,
+    /// Text that anybody may read.
+    Text,
+}
+
+/// An output, and what is to be published when all went well: a file elsewhere does not know when it is complete.
+pub(crate) fn target(
+    path: &Path,
+    existing: Existing,
+    kind: Kind,
+    len: Option<u64>,
+) -> Result<(Output, Publication), Failure> {
+    match url(path) {
+        Some(url) => remote::output(url, existing, kind, len),
+        None => Ok((output(path, existing, kind)?, Publication::default())),
+    }
+}
+
+/// An output on this machine.
+pub(crate) fn output(path: &Path, existing: Existing, kind: Kind) -> Result<Output, Failure> {
+    if url(path).is_some() {
+        let failure = Failure::new(Code::Usage, format!("{} cannot be written here", name(path)));
+        return Err(failure.hint("`seal`, `open` and `convert` write one output to a URL"));
+    }
     if !is_dash(path) {
         return Ok(Output::File { path: path.to_owned(), existing });
     }
-    if binary && io::stdout().is_terminal() {
+    if kind == Kind::Sealed && io::stdout().is_terminal() {
         let failure = Failure::new(Code::Usage, "this is binary, and standard output is a terminal");
         return Err(failure.hint("name a file with -o, or send it through a pipe"));
     }
@@ -89,6 +125,9 @@ pub(crate) fn output(path: &Path, existing: Existing, binary: bool) -> Result<Ou
 /// Reads a whole file of at most `limit` bytes.
 pub(crate) fn read_small(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
+    if let Some(url) = url(path) {
+        return remote::read_small(url, limit);
+    }
     let limited = |file: File| file.take(limit as u64 + 1).read_to_end(&mut bytes);
     let opened = if is_dash(path) { duplicate(io::stdin()) } else { File::open(path) };
     opened.and_then(limited).map_err(|err| Failure::io(format!("cannot read {}", name(path)), err))?;
@@ -97,10 +136,16 @@ pub(crate) fn read_small(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> 
 
 /// How a message names an input or output.
 pub(crate) fn name(path: &Path) -> String {
-    match is_dash(path) {
-        true => "standard input".to_owned(),
-        false => format!("`{}`", path.display().to_string().escape_debug()),
+    match url(path) {
+        _ if is_dash(path) => "standard input".to_owned(),
+        Some(url) => format!("`{}`", remote::name(url)),
+        None => format!("`{}`", path.display().to_string().escape_debug()),
     }
+}
+
+/// The URL that stands where a path could.
+pub(crate) fn url(path: &Path) -> Option<&str> {
+    path.to_str().filter(|text| waxwing_store::url_scheme(text).is_some())
 }
 
 pub(crate) fn is_dash(path: &Path) -> bool {
@@ -144,12 +189,16 @@ fn meaning(err: &Error) -> (Code, Option<&'static str>) {
         }
         Error::Open(OpenError::NotAuthentic(_)) => (
             Code::NotAuthentic,
-            Some("it was changed or damaged on its way, or made for another key under the same name"),
+            Some(
+                "it was changed or damaged on its way, or made for another passphrase or another key under the same name",
+            ),
         ),
         Error::Open(OpenError::ContextMismatch { .. }) => {
             (Code::NotAuthentic, Some("`waxwing inspect` shows the context it was sealed with"))
         }
         Error::Open(OpenError::Header(_)) => (Code::Failed, None),
+        Error::Unlock(UnlockError::Unavailable(_)) | Error::Wrap(_) => (Code::NoUsableKey, None),
+        Error::Busy => (Code::Failed, Some("wait until it is done, and try again")),
         Error::Unlock(_) => (
             Code::NoUsableKey,
             Some("give one of these keys with -k, or ask the sender to seal it for yours"),
@@ -161,6 +210,18 @@ fn meaning(err: &Error) -> (Code, Option<&'static str>) {
             (Code::Usage, Some("ask the sender, and say it with --wrap and --cipher"))
         }
         Error::Plan(_) => (Code::Failed, None),
+        Error::Message(MessageError::Legacy { .. }) => {
+            (Code::Refused, Some("if the partner knows nothing better, consent with --legacy"))
+        }
+        Error::Message(MessageError::NoKey { .. } | MessageError::NoSecret { .. }) => {
+            (Code::NoUsableKey, Some("give a key with -k, a secret with --secret NAME=FILE"))
+        }
+        Error::Message(MessageError::Mismatch { .. }) => {
+            (Code::NotAuthentic, Some("fetch or copy the files again"))
+        }
+        Error::Message(MessageError::Wrapped(_)) => {
+            (Code::NoUsableKey, Some("it was wrapped for a key of another size, or cut on its way"))
+        }
         Error::RecordKey(_) => (Code::NoUsableKey, None),
         Error::DigestMismatch | Error::NoRoomForTag { .. } => {
             (Code::NotAuthentic, Some("fetch or copy the file again"))

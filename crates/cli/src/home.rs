@@ -107,7 +107,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     secs.map(Duration::from_secs).ok_or_else(|| "it must be a number with s, m, h or d behind it".to_owned())
 }
 
-fn platform_dir() -> Option<PathBuf> {
+pub(crate) fn platform_dir() -> Option<PathBuf> {
     let home = std::env::home_dir()?;
     if cfg!(target_os = "macos") {
         return Some(home.join("Library/Application Support/waxwing"));

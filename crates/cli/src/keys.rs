@@ -1,16 +1,25 @@
-//! Keys as the command line names them: a file, `fd:N`, `env:NAME`.
+//! Keys of a command line: what opens, and the context that is checked or written.
 
-use std::fs::File;
-use std::io::Read as _;
+mod pkcs11;
+mod provider;
+mod secret;
+mod service;
+mod vault;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
+use tracing::warn;
 use waxwing_formats::envelope::Context;
-use waxwing_keyring::{KEY_FILE_LEN_MAX, Key, KeyError, Keyring, RecordKeys, RsaPrivateKey};
+use waxwing_keyring::{Key, KeyError, KeyService, Keyring, RecordKeys, RsaPrivateKey};
+use waxwing_profiles::Profile;
 use zeroize::Zeroizing;
 
+pub(crate) use self::provider::{Providers, cannot_open};
+pub(crate) use self::secret::SecretArgs;
 use crate::exit::{Code, Failure};
+use crate::places;
 
 /// The variable in which a container platform hands over the private key: the PEM itself, whatever its name says.
 const PRIVATE_KEY_VARIABLE: &str = "PRIVATE_KEY_SECRET_ARN";
@@ -20,22 +29,73 @@ const PRIVATE_KEY_FILE_VARIABLE: &str = "PRIVATE_KEY_SECRET_ARN_FILE";
 /// Options of every command that opens.
 #[derive(Debug, Args)]
 pub(crate) struct OpenKeyArgs {
-    /// A private key or AES-256 key: a file, fd:N or env:NAME; may be given several times [default:
-    /// env:PRIVATE_KEY_SECRET_ARN if that is set, or the file that PRIVATE_KEY_SECRET_ARN_FILE names]
+    /// What opens: a private key or AES-256 key in a file, fd:N or env:NAME; `passphrase`; `keystore` or keystore:NAME;
+    /// aws-kms:ARN; vault:MOUNT/KEY; for records also secrets-manager:NAME. May be given several times [default: env:PRIVATE_KEY_SECRET_ARN if that is set, or the file that
+    /// PRIVATE_KEY_SECRET_ARN_FILE names]
     #[arg(short = 'k', long = "key", value_name = "KEY")]
     keys: Vec<String>,
-    /// Where the passphrase of an encrypted key is: a file, fd:N or env:NAME
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<String>,
+    #[command(flatten)]
+    secrets: SecretArgs,
 }
 
 impl OpenKeyArgs {
-    fn read_all(&self) -> Result<Vec<(String, Key)>, Failure> {
-        let passphrase = match &self.passphrase_file {
-            None => None,
-            Some(name) => Some(passphrase(name)?),
+    /// The keys for envelopes.
+    pub(crate) fn keyring(&self, home: Option<&Path>) -> Result<Keyring, Failure> {
+        Providers::new(&self.secrets, home).openers(&self.names()?)
+    }
+
+    /// Where passphrases and the keystore are.
+    pub(crate) fn secrets(&self) -> &SecretArgs {
+        &self.secrets
+    }
+
+    /// The service that unwraps the keys of this profile's messages, if one was named.
+    pub(crate) fn service(&self, profile: &Profile) -> Result<Option<Box<dyn KeyService>>, Failure> {
+        self.secrets.service(profile, &self.keys)
+    }
+
+    /// The one RSA key for a message of a profile; none where nothing was named.
+    pub(crate) fn one_rsa_key(&self) -> Result<Option<Arc<RsaPrivateKey>>, Failure> {
+        if self.keys.is_empty() && default_key().is_none() {
+            return Ok(None);
+        }
+        let mut keys = self.rsa_keys()?;
+        let (Some(key), true) = (keys.pop(), keys.is_empty()) else {
+            let failure = Failure::new(Code::Usage, "a message of a profile is opened with one key");
+            return Err(failure.hint("several would have to be tried in turn, and that is a guess"));
         };
-        let passphrase = passphrase.as_ref().map(|bytes| bytes.as_slice());
+        Ok(Some(key))
+    }
+
+    /// The keys for records, which are RSA keys only.
+    pub(crate) fn record_keys(&self) -> Result<RecordKeys, Failure> {
+        self.rsa_keys().map(RecordKeys::new)
+    }
+
+    fn rsa_keys(&self) -> Result<Vec<Arc<RsaPrivateKey>>, Failure> {
+        let providers = Providers::new(&self.secrets, None);
+        let mut keys = Vec::new();
+        for name in self.names()? {
+            let Some(secret) = secret_of(&name) else {
+                let key = providers.key(&name)?.into_rsa_private().map_err(|err| refused(&name, err))?;
+                keys.push(Arc::new(key));
+                continue;
+            };
+            for (at, file) in places::private_keys(&secret)?.iter().enumerate() {
+                match Key::read(file, None).and_then(Key::into_rsa_private) {
+                    Ok(key) => keys.push(Arc::new(key)),
+                    Err(err) if at == 0 => return Err(refused(&name, err)),
+                    // A mistake that was mended since opens nothing, and must not end who has the right key.
+                    Err(error) => {
+                        warn!(%error, "the secret's version before the current one is no private key")
+                    }
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    fn names(&self) -> Result<Vec<String>, Failure> {
         let names = match self.keys.as_slice() {
             [] => default_key().into_iter().collect(),
             keys => keys.to_vec(),
@@ -44,30 +104,24 @@ impl OpenKeyArgs {
             let failure = Failure::new(Code::Usage, "no key was given");
             return Err(failure.hint(format!("name one with -k, or put its PEM into {PRIVATE_KEY_VARIABLE}")));
         }
-        names.into_iter().map(|name| Ok((name.clone(), read(&name, passphrase)?))).collect()
+        Ok(names)
     }
+}
 
-    /// The keys for envelopes.
-    pub(crate) fn keyring(&self) -> Result<Keyring, Failure> {
-        let mut keyring = Keyring::default();
-        for (name, key) in self.read_all()? {
-            match key {
-                Key::RsaPrivate(key) => keyring.push(key),
-                Key::Kek(key) => keyring.push(key),
-                Key::RsaPublic(_) => return Err(refused(&name, KeyError::PublicOnly)),
-            }
-        }
-        Ok(keyring)
+/// The secret in Secrets Manager that a key's name means: by its ARN, also where the environment holds that in place of the key.
+fn secret_of(name: &str) -> Option<String> {
+    const ARN: &str = "arn:";
+    if let Some(secret) = name.strip_prefix("secrets-manager:") {
+        return Some(secret.to_owned());
     }
+    let held = name.strip_prefix("env:").and_then(|variable| std::env::var(variable).ok());
+    let text = held.as_deref().unwrap_or(name).trim();
+    (text.starts_with(ARN) && text.split(':').nth(2) == Some("secretsmanager")).then(|| text.to_owned())
+}
 
-    /// The keys for records, which are RSA keys only.
-    pub(crate) fn record_keys(&self) -> Result<RecordKeys, Failure> {
-        let private = |(name, key): (String, Key)| -> Result<Arc<RsaPrivateKey>, Failure> {
-            key.into_rsa_private().map(Arc::new).map_err(|err| refused(&name, err))
-        };
-        let keys = self.read_all()?.into_iter().map(private).collect::<Result<Vec<_>, _>>()?;
-        Ok(RecordKeys::new(keys))
-    }
+/// A shared secret as it is written: what a file has, without the line's end behind it.
+pub(crate) fn written_secret(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    secret::read(name).map(secret::line)
 }
 
 /// The name of the key that the environment holds or names.
@@ -78,13 +132,9 @@ fn default_key() -> Option<String> {
     }
 }
 
-/// Reads a key that seals.
+/// Reads a public key, or one that has a public half.
 pub(crate) fn recipient(name: &str) -> Result<Key, Failure> {
-    read(name, None)
-}
-
-fn read(name: &str, passphrase: Option<&[u8]>) -> Result<Key, Failure> {
-    Key::read(&secret(name)?, passphrase).map_err(|err| refused(name, err))
+    Key::read(&secret::read(name)?, None).map_err(|err| refused(name, err))
 }
 
 pub(crate) fn refused(name: &str, err: KeyError) -> Failure {
@@ -93,38 +143,6 @@ pub(crate) fn refused(name: &str, err: KeyError) -> Failure {
         KeyError::PassphraseNeeded => failure.because(err).hint("give it with --passphrase-file"),
         err => failure.because(err),
     }
-}
-
-fn passphrase(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = secret(name)?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-    }
-    if bytes.last() == Some(&b'\r') {
-        bytes.pop();
-    }
-    Ok(bytes)
-}
-
-/// Reads what must not stand on a command line.
-fn secret(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    if let Some(variable) = name.strip_prefix("env:") {
-        let value = std::env::var(variable).map_err(|_| {
-            Failure::new(Code::NoUsableKey, format!("the environment has no text variable `{variable}`"))
-        })?;
-        return Ok(Zeroizing::new(value.into_bytes()));
-    }
-    let path = match name.strip_prefix("fd:") {
-        Some(number) if number.parse::<u16>().is_ok() => format!("/dev/fd/{number}"),
-        Some(_) => return Err(Failure::new(Code::Usage, format!("`{name}` names no descriptor"))),
-        None => name.to_owned(),
-    };
-    // Room for everything, so that no copy is left behind by growing.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_LEN_MAX + 1));
-    File::open(Path::new(&path))
-        .and_then(|file| file.take(KEY_FILE_LEN_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|err| Failure::io(format!("cannot read the key `{name}`"), err).code(Code::NoUsableKey))?;
-    Ok(bytes)
 }
 
 /// Options of every command that checks or writes a context.

@@ -9,14 +9,22 @@ mod exit;
 mod files;
 mod home;
 mod keys;
+mod places;
+mod policy;
+mod profile;
 mod progress;
+mod remote;
 mod scheme;
+mod telemetry;
 mod tree;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::exit::{Failure, Outcome};
 
@@ -28,12 +36,23 @@ fn main() -> ExitCode {
     }
 }
 
-/// Keeps keys out of core dumps and away from other processes of the same user. Best effort: a sandbox may forbid it.
+/// Keeps keys out of core dumps and swap, and away from other processes of the same user. Best effort: a sandbox may forbid
+/// it.
 fn protect_memory() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = setrlimit(Resource::Core, none);
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if may_lock_all_memory() {
+        let all = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+        let _ = mlockall(all);
+    }
+}
+
+/// Whether all memory may be locked that the process will ever have. Where there is a limit, the allocation that passes it
+/// would fail, and the work with it.
+fn may_lock_all_memory() -> bool {
+    let unlimited = rustix::process::getrlimit(Resource::Memlock).current.is_none();
+    unlimited || capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK))
 }
 
 /// Writes data to standard output. A reader that has gone ends the command quietly.

@@ -42,6 +42,11 @@ pub(crate) fn run(
         let what = format!("{} is a folder", files::name(input));
         return Err(Failure::new(Code::Usage, what).hint("name the folder for what comes of it with -o"));
     }
+    if files::url(&out.output).is_some() {
+        let what = format!("{} is a folder, and {} is a URL", files::name(input), files::name(&out.output));
+        return Err(Failure::new(Code::Usage, what)
+            .hint("folders go into folders: seal its files one by one, or a tar of it"));
+    }
     let tree = Tree { input, output: &out.output, existing: out.existing() };
     let progress = Progress::new(verb.doing, quiet);
     if progress.is_visible() {

@@ -35,7 +35,7 @@ fn opening_fails(change: impl Fn(&mut Vec<u8>), code: i32, said: &str) {
     assert!(place.read("in.csv").starts_with(&place.read("piped")), "something else came out of the pipe");
 }
 
-const NOT_AUTHENTIC: &str = "error: cannot open @: the data is not authentic\n  hint: it was changed or damaged on its way, or made for another key under the same name\n";
+const NOT_AUTHENTIC: &str = "error: cannot open @: the data is not authentic\n  hint: it was changed or damaged on its way, or made for another passphrase or another key under the same name\n";
 const TRUNCATED: &str = "error: cannot open @: the envelope is cut short: its body ends before the final frame\n  hint: fetch or copy the file again; what came out so far is not all of it\n";
 
 #[test]
@@ -373,7 +373,7 @@ fn an_encrypted_key_needs_its_passphrase() {
     place.write("wrong", "nope\n");
     place.run(&["open", "-k", "enc", "in.wax"]).fails(
         4,
-        "error: cannot use the key `enc`: the key is encrypted; its passphrase is needed\n  hint: give it with --passphrase-file\n",
+        "error: the passphrase of the key `enc` is needed\n  hint: give it with --passphrase-file, or where somebody can be asked for it\n",
     );
     assert_eq!(place.run(&["open", "-k", "enc", "--passphrase-file", "wrong", "in.wax"]).code(), 4);
     let opened = place.run(&["open", "-k", "enc", "--passphrase-file", "pass", "in.wax"]).ok();
@@ -448,7 +448,7 @@ fn a_folder_is_sealed_and_opened() {
     assert_eq!(opened.code(), 3);
     assert_eq!(
         said(&opened),
-        "error: cannot open `out/sub/b.csv.wax`: the data is not authentic\n  hint: it was changed or damaged on its way, or made for another key under the same name\nopened 1 files, 292 B, in …; 1 failed\nerror: 1 of 2 files were not opened\n  hint: run it again when that is mended: what is done is not done twice\n"
+        "error: cannot open `out/sub/b.csv.wax`: the data is not authentic\n  hint: it was changed or damaged on its way, or made for another passphrase or another key under the same name\nopened 1 files, 292 B, in …; 1 failed\nerror: 1 of 2 files were not opened\n  hint: run it again when that is mended: what is done is not done twice\n"
     );
     let forced = place.run(&["--quiet", "seal", "--force", "-r", "k.pub", "-o", "out", "in"]).ok();
     assert_eq!(forced.stderr(), note);

@@ -3,13 +3,13 @@
 mod support;
 
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{Place, Ran};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use support::{Place, Ran, wait_for};
+use waxwing_delivery::{Job, JobLedger as _, JobRecord, LedgerError, Policy, SqliteLedger, UnixMillis};
 
 /// A place with a registered agent and a running server.
 struct Scene {
@@ -75,14 +75,6 @@ impl Drop for Scene {
     }
 }
 
-fn wait_for(mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < PATIENCE, "waited in vain");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 #[test]
 fn a_file_arrives_with_the_names_that_partners_know() {
     let scene = Scene::new();
@@ -107,6 +99,41 @@ fn a_file_arrives_with_the_names_that_partners_know() {
         (&job["Status"], &job["Attempts"], &job["Output"]),
         (&"done".into(), &1.into(), &"q3.csv".into())
     );
+}
+
+#[test]
+fn a_folder_is_delivered_once() {
+    let scene = Scene::new();
+    std::fs::create_dir_all(scene.place.path("reports/eu")).unwrap();
+    for name in ["q1.csv", "q2.csv", "eu/q3.csv"] {
+        scene.place.write(&format!("reports/{name}"), name);
+    }
+    std::os::unix::fs::symlink("q1.csv", scene.place.path("reports/link")).unwrap();
+    let run = |more: &[&str]| {
+        scene.place.run(&[&["deliver", "reports", "--to", "acme", "--name-ids"], more].concat())
+    };
+    let told = run(&[]).ok().stderr();
+    assert!(told.contains("delivered 3 files; 1 left out"), "{told}");
+    let told = run(&[]).ok().stderr();
+    assert!(told.contains("delivered 0 files; 3 were delivered before; 1 left out"), "{told}");
+    scene.worker(&["--jobs", "3"]).ok();
+    assert_eq!(scene.outputs(), ["q1.csv", "q2.csv", "q3.csv"]);
+    assert_eq!(scene.place.read("inbox/q3.csv"), b"eu/q3.csv");
+
+    // A file that has changed, a new one, and one that fails: the others go on.
+    scene.place.write("reports/q1.csv", "longer than before");
+    scene.place.write("reports/q4.csv", "q4");
+    scene.place.write("reports/q 5.csv", "its name is no id");
+    let told = run(&[]);
+    assert_eq!(told.code(), 2, "the one that failed has no usable name");
+    let told = told.stderr();
+    assert!(told.contains("delivered 2 files; 2 were delivered before; 1 left out; 1 failed"), "{told}");
+    assert!(told.contains("1 of 5 files were not delivered"), "{told}");
+    // Another batch is another delivery; a list is as good as a folder.
+    scene.place.write("list", "reports/q2.csv\n\nreports/eu/q3.csv\n");
+    let told =
+        scene.place.run(&["deliver", "--list", "list", "--to", "acme", "--batch", "again"]).ok().stderr();
+    assert!(told.contains("delivered 2 files"), "{told}");
 }
 
 #[test]
@@ -204,6 +231,67 @@ fn an_expired_url_fails_as_partners_know_it() {
     scene.worker(&[]).ok();
     let job = scene.job(&delivered);
     assert_eq!((&job["Class"], &job["Message"]), (&"download".into(), &"Download failed: 403".into()));
+}
+
+#[test]
+fn a_job_is_given_a_new_url() {
+    let scene = Scene::new();
+    let delivered = scene.deliver(&["--ttl", "1s"]);
+    std::thread::sleep(Duration::from_millis(2100));
+    let id = delivered["job"]["JobID"].as_str().unwrap();
+    scene.place.run(&["jobs", "renew", id]).ok();
+    scene.worker(&[]).ok();
+    let job = scene.job(&delivered);
+    assert_eq!(job["Status"], "done");
+    assert_ne!(job["PresignedURL"], delivered["job"]["PresignedURL"]);
+    scene.place.run(&["jobs", "renew", id]).code_is(1);
+}
+
+/// As a container platform starts a worker for one job: all that it needs is in the environment.
+#[test]
+fn a_job_may_come_from_the_environment() {
+    let scene = Scene::new();
+    let delivered = scene.deliver(&["--file-id", "q3"]);
+    let run = |change: &dyn Fn(&mut std::process::Command)| {
+        let mut command = scene.place.command(&["worker", "--job-env", "-k", "k", "--output", "inbox"]);
+        for name in ["PresignedURL", "EncryptedAESKey", "EncodedAESIV", "AuthTag", "FileID", "Scheme"] {
+            if let Some(text) = delivered["job"][name].as_str() {
+                command.env(name, text);
+            }
+        }
+        change(command.env("WAXWING_REGISTRY", "none"));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, told) = run(&|_| {});
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(scene.place.read("inbox/q3.csv"), scene.place.read("in.csv"));
+    let (code, told) = run(&|command| {
+        command.env("AuthTag", "AAAAAAAAAAAAAAAAAAAAAA==").env("FileID", "q4");
+    });
+    assert!(code == Some(1) && told.ends_with(" failed: Rejected\n"), "{code:?} {told}");
+    let (code, told) = run(&|command| {
+        command.env_remove("FileID");
+    });
+    assert!(code == Some(2) && told.contains("the environment describes no job"), "{code:?} {told}");
+    assert_eq!(scene.outputs(), ["q3.csv"]);
+}
+
+/// A worker that is told to end gives back what it cannot finish in time, at once and not as an attempt.
+#[test]
+fn a_slow_job_is_given_back() {
+    let scene = Scene::new();
+    // It accepts, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", silent.local_addr().unwrap());
+    let delivered = scene.deliver(&["--base-url", &base]);
+    let arguments = ["worker", "-k", "k", "--output", "inbox", "--grace", "1s", "--allow-url", &base];
+    let mut worker = scene.place.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(|| scene.job(&delivered)["Status"] == "leased");
+    scene.place.shell(&format!("kill -TERM {}", worker.id())).ok();
+    assert!(worker.wait().unwrap().success());
+    let job = scene.job(&delivered);
+    assert_eq!((&job["Status"], &job["Attempts"]), (&"pending".into(), &0.into()));
 }
 
 #[test]
@@ -340,6 +428,74 @@ fn an_output_is_published_once() {
     assert_eq!(scene.place.read("inbox/taken.csv"), b"somebody else's");
 }
 
+/// There is no memory of what was seen (SECURITY.md): a replay is harmless because names are published once.
+#[test]
+fn attack_17_a_replayed_job_doubles_and_overwrites_nothing() {
+    let scene = Scene::new();
+    let delivered = scene.deliver(&["--file-id", "q3"]);
+    scene.worker(&[]).ok();
+    let inode = || std::fs::metadata(scene.place.path("inbox/q3.csv")).unwrap().ino();
+    let published = inode();
+    let ledger = SqliteLedger::open(&scene.place.path("home/ledger.sqlite"), Policy::default()).unwrap();
+    let mut record = delivered["job"].as_object().unwrap().clone();
+    record.retain(|name, _| {
+        ["PresignedURL", "FileID", "EncryptedAESKey", "EncodedAESIV", "AuthTag", "Scheme"]
+            .contains(&name.as_str())
+    });
+    let replay = |id: &str| {
+        let record = JobRecord::new(record.clone()).unwrap();
+        let now = UnixMillis::from(std::time::SystemTime::now());
+        ledger.submit(&Job::for_agent(id.parse().unwrap(), "acme".parse().unwrap(), record, now))
+    };
+    let same = replay(delivered["job"]["JobID"].as_str().unwrap());
+    assert!(matches!(same, Err(LedgerError::JobExists(_))), "{same:?}");
+    replay("again").unwrap();
+    scene.worker(&[]).ok();
+    assert_eq!((scene.outputs(), inode()), (vec!["q3.csv".to_owned()], published));
+}
+
+#[test]
+fn attack_24_all_that_a_provider_and_its_ledger_keep_opens_nothing() {
+    let scene = Scene::new();
+    let delivered = scene.deliver(&["--file-id", "q3"]);
+    scene.place.write("record.json", delivered["job"].to_string());
+    let body = scene.object(&delivered);
+    let open = |key: &str| {
+        scene.place.run(&[
+            "open",
+            "-k",
+            key,
+            "--record",
+            "record.json",
+            "-o",
+            "opened.csv",
+            body.to_str().unwrap(),
+        ])
+    };
+    open("k").ok();
+    std::fs::remove_file(scene.place.path("opened.csv")).unwrap();
+    let mut folders = vec![scene.place.path("home")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let bytes = std::fs::read(&path).unwrap();
+            for secret in ["amount", "PRIVATE KEY"] {
+                let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+                assert!(!found, "{secret} in {}", path.display());
+            }
+            assert_ne!(open(path.to_str().unwrap()).code(), 0, "{}", path.display());
+            assert!(!scene.place.path("opened.csv").exists());
+        }
+    }
+    assert!(files >= 4, "the ledger, the object, the key of URLs, where it serves: {files}");
+}
+
 #[test]
 fn a_worker_ends_when_it_is_told() {
     let scene = Scene::new();
@@ -355,4 +511,50 @@ fn a_worker_ends_when_it_is_told() {
     let started = Instant::now();
     assert!(worker.wait().unwrap().success());
     assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+/// A partner with a scheme of their own: what is delivered and opened is a message of it.
+#[test]
+fn an_agent_may_have_a_profile() {
+    let scene = Scene::new();
+    for (agent, profile, more) in [
+        ("azure", "azure-cse-v2", &[][..]),
+        ("bank", "jwe-rsa", &[][..]),
+        ("text-1", "record-oaep-sha1-gcm", &[][..]),
+        ("card", "mastercard-fle-hex", &["--legacy"][..]),
+    ] {
+        scene.place.run(&["agent", "register", agent, "-k", "k.pub", "--profile", profile]).ok();
+        let deliver = ["deliver", "in.csv", "--to", agent, "--file-id", agent];
+        scene.place.run(&[&deliver[..], more].concat()).ok();
+    }
+    let log = scene.worker(&["--legacy"]).ok().stderr();
+    assert_eq!(log.matches("done").count(), 4, "{log}");
+    for output in ["azure.csv", "bank.csv", "text-1.csv", "unauthenticated/card.csv"] {
+        assert_eq!(scene.place.read(&format!("inbox/{output}")), b"amount\n12\n", "{output}");
+    }
+}
+
+/// Attack 04: whatever is wrong with a message after a key was used, and whatever its scheme, the job says the same.
+#[test]
+fn attack_04_messages_of_any_profile_fail_alike() {
+    let scene = Scene::new();
+    let mut states = Vec::new();
+    for (agent, profile) in
+        [("azure", "azure-cse-v2"), ("bank", "jwe-rsa"), ("text-1", "record-oaep-sha1-gcm")]
+    {
+        scene.place.run(&["agent", "register", agent, "-k", "k.pub", "--profile", profile]).ok();
+        let ran = scene.place.run(&["deliver", "in.csv", "--to", agent, "--json"]).ok();
+        let delivered: Value = serde_json::from_str(&ran.stdout()).unwrap();
+        let object = scene.object(&delivered);
+        let mut bytes = std::fs::read(&object).unwrap();
+        let at = bytes.len() - 8;
+        bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
+        std::fs::write(&object, bytes).unwrap();
+        states.push(delivered);
+    }
+    scene.worker(&[]).ok();
+    let failures: std::collections::BTreeSet<String> =
+        states.iter().map(|delivered| scene.job(delivered)["Status"].to_string()).collect();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!(scene.outputs(), Vec::<String>::new());
 }

@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use waxwing_testkit::keys;
 
@@ -57,12 +59,16 @@ impl Place {
 
     /// Runs a line of shell, in which `waxwing` is the binary.
     pub(crate) fn shell(&self, line: &str) -> Ran {
+        Ran(self.shell_command(line).output().unwrap())
+    }
+
+    pub(crate) fn shell_command(&self, line: &str) -> Command {
         let binary = Path::new(env!("CARGO_BIN_EXE_waxwing")).parent().unwrap();
         let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("bash");
         command.args(["-c", line]).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env("PATH", path).env("WAXWING_HOME", self.path("home")).env_remove("PRIVATE_KEY_SECRET_ARN");
-        Ran(command.output().unwrap())
+        command
     }
 }
 
@@ -87,9 +93,47 @@ impl Ran {
         self
     }
 
+    /// It ended with this code.
+    #[track_caller]
+    pub(crate) fn code_is(&self, code: i32) {
+        assert_eq!(self.code(), code, "{}", self.stderr());
+    }
+
     /// It failed with this code and exactly these words.
     #[track_caller]
     pub(crate) fn fails(self, code: i32, stderr: &str) {
         assert_eq!((self.code(), self.stderr().as_str()), (code, stderr));
+    }
+}
+
+/// A child that is killed in the end.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    /// `waxwing serve` for a place; it serves when this returns.
+    pub(crate) fn serve(place: &Place) -> Self {
+        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let server = Self(command.stderr(Stdio::null()).spawn().unwrap());
+        wait_for(|| fs::read_to_string(place.path("home/serve.url")).is_ok_and(|url| url.ends_with('\n')));
+        server
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// How long a test waits for what other processes do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn wait_for(mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < PATIENCE, "waited in vain");
+        thread::sleep(Duration::from_millis(10));
     }
 }

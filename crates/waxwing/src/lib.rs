@@ -34,10 +34,12 @@
 //! # }
 //! ```
 //!
-//! | to seal or open | use |
+//! | what | use |
 //! |---|---|
 //! | files, pipes | [`seal`], [`open`], [`open_range`] |
 //! | whole folders | [`seal_tree`], [`open_tree`] |
+//! | for other recipients, under another DEK | [`rewrap_file`], [`reencrypt_file`] |
+//! | keys of your own, in versions | [`KeystoreFile`] |
 //! | anything that reads or writes | [`SealWriter`], [`OpenReader`] |
 //! | parts, of anything that reads at an offset | [`RangeReader`] |
 //! | HTTP bodies and the like, asynchronously | `asynchronous` (feature `async`) |
@@ -64,6 +66,35 @@
 //! # }
 //! ```
 //!
+//! Partners' schemes are [`Profile`]s: a preset, or a TOML text of your own.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use waxwing::{
+//!     Input, Legacy, Output, PartOutputs, Parts, ProfileKeys, RsaPrivateKey, RsaSize, SealKeys, SystemRandom, Work,
+//!     open_message, preset, seal_message,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let (message, opened) = (dir.path().join("message.json"), dir.path().join("report.csv"));
+//! let profile = &preset("jwe-rsa").expect("it comes with Waxwing").profile;
+//! let key = Arc::new(RsaPrivateKey::generate(RsaSize::Rsa2048)?);
+//!
+//! let keys = SealKeys { recipient: Some(key.public()), ..SealKeys::default() };
+//! let parts = PartOutputs::from([("msg".to_owned(), Output::file(&message))]);
+//! let input = Input::Stream(Box::new(&b"amount\n12\n"[..]));
+//! seal_message(profile, input, parts, &keys, &SystemRandom, Legacy::Refused, &Work::default())?;
+//!
+//! let keys = ProfileKeys { rsa: Some(key), ..ProfileKeys::default() };
+//! let mut parts = Parts::default();
+//! parts.insert("msg", Input::open_file(&message)?);
+//! open_message(profile, parts, Output::file(&opened), &keys, Legacy::Refused, &Work::default())?;
+//! assert_eq!(std::fs::read(&opened)?, b"amount\n12\n");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What it is for, and what not
 //!
 //! It keeps files from everybody without a recipient's key, wherever they lie, and notices every change before plaintext
@@ -81,18 +112,26 @@ pub use waxwing_core::{Dek, NotAuthentic, Random, RandomError, SystemRandom};
 #[cfg(feature = "async")]
 pub use waxwing_engine::asynchronous;
 pub use waxwing_engine::{
-    Error, Existing, Fate, HeaderPlace, Input, LeftOut, Observer, OpenError, OpenReader, Opened,
-    OpenedRecord, Output, RangeReader, ReadAt, RecordOptions, SealWriter, Sealed, SealedRecord, Tree,
-    TreeSummary, Work, open, open_range, open_record, open_tree, seal, seal_record, seal_tree,
+    Error, Existing, Fate, HeaderKind, HeaderPlace, Input, KeystoreFile, LeftOut, MessageError, Observer,
+    OpenError, OpenKeystore, OpenReader, Opened, OpenedMessage, OpenedRecord, Output, PartOutputs, Parts,
+    ProfileKeys, RangeReader, ReadAt, RecordOptions, SealKeys, SealWriter, Sealed, SealedRecord, Secrets,
+    Tree, TreeSummary, Work, open, open_message, open_range, open_record, open_tree, reencrypt_file, relay,
+    rewrap_file, rewrap_header, seal, seal_message, seal_record, seal_tree,
 };
 pub use waxwing_formats::base64::Reading;
-pub use waxwing_formats::envelope::{Context, FrameLen, HeaderError, Suite};
+pub use waxwing_formats::envelope::{Context, FrameLen, HeaderError, PassphraseCost, Suite};
 pub use waxwing_formats::record::{Record, RecordError, Spelling};
 pub use waxwing_formats::scheme::{Cipher, Digest, KeyLen, Scheme, TagPlace, Wrap};
+#[cfg(feature = "aws-kms")]
+pub use waxwing_keyring::{AwsCredentials, AwsCredentialsProvider, AwsKms, AwsKmsName, AwsKmsOptions};
 pub use waxwing_keyring::{
-    Kek, Key, KeyError, KeyId, KeyProvider, Keyring, RecordKeys, RsaPrivateKey, RsaRecipientKey, RsaSize,
-    UnlockError, UnwrapError, WrapError,
+    BoxFuture, CacheCounts, CacheLimits, Cached, Change, DataKey, Kek, Key, KeyError, KeyId, KeyName,
+    KeyProvider, KeyService, Keyring, Keystore, KeystoreError, Limited, MonotonicClock, NewKey, Passphrase,
+    PassphraseError, RecordKeys, RetryLimits, Retrying, RsaPrivateKey, RsaRecipientKey, RsaSize,
+    ServiceError, Sleep, UnlockError, UnwrapError, WrapError, XWingPrivateKey, XWingRecipientKey,
 };
+
+pub use waxwing_profiles::{Profile, ProfileError, Protection, preset, presets};
 
 /// Seals the file `from` into the new file `to`, for every key of `recipients`.
 ///

@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use waxwing_delivery::{Agent, AgentEvent, AgentId, AgentLedger as _, KeyId, KeyStatus, Policy};
+use waxwing_delivery::worker::PROFILE_PREFIX;
+use waxwing_delivery::{Agent, AgentEvent, AgentId, KeyId, KeyStatus};
 use waxwing_formats::scheme::Scheme;
-use waxwing_keyring::{Key, KeyError, RsaRecipientKey};
+use waxwing_keyring::{Key, RsaRecipientKey};
 
 use crate::exit::{Code, Failure, Outcome};
 use crate::home::{Home, duration, ledger_failed, now};
-use crate::{keys, print};
+use crate::places::PlaceArgs;
+use crate::{keys, print, profile};
 
 /// Register and look after the parties that files are delivered to
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    places: PlaceArgs,
     #[command(subcommand)]
     action: Action,
 }
@@ -32,6 +36,9 @@ enum Action {
         /// How its records are made, such as oaep-sha256+aes-256-gcm [default: that]
         #[arg(long)]
         scheme: Option<Scheme>,
+        /// The partner's scheme, where it is one of their own: a preset's id (`waxwing profile list`)
+        #[arg(long, value_name = "PRESET", conflicts_with = "scheme")]
+        profile: Option<String>,
         /// Refuse the key unless this is its fingerprint
         #[arg(long, value_name = "SHA256:…")]
         fingerprint: Option<String>,
@@ -77,11 +84,14 @@ enum Action {
 }
 
 pub(crate) fn run(args: Args, home: &Home) -> Outcome {
-    let ledger = home.ledger(Policy::default())?;
+    let ledger = args.places.registry(home)?;
     match args.action {
-        Action::Register { agent, key, scheme, fingerprint } => {
+        Action::Register { agent, key, scheme, profile, fingerprint } => {
             let (id, pem) = read_public(&key, fingerprint.as_deref())?;
-            let scheme = scheme.map(|scheme| scheme.to_string());
+            let scheme = match profile {
+                Some(id) => Some(profile_scheme(&id)?),
+                None => scheme.map(|scheme| scheme.to_string()),
+            };
             let new = Agent::new(agent, id, pem, scheme, now())
                 .map_err(|err| Failure::new(Code::Usage, "the agent cannot be registered").because(err))?;
             ledger.register(&new).map_err(ledger_failed)?;
@@ -126,6 +136,21 @@ pub(crate) fn run(args: Args, home: &Home) -> Outcome {
     Ok(())
 }
 
+/// What an agent's registration says of a partner's scheme.
+fn profile_scheme(id: &str) -> Result<String, Failure> {
+    let profile = profile::find(id)?;
+    if waxwing_profiles::preset(&profile.id).is_none() {
+        let failure = Failure::new(Code::Usage, format!("`{id}` is no preset"));
+        return Err(failure.hint("the worker knows presets alone: it takes no profile from elsewhere"));
+    }
+    if profile.repeat.is_some() || profile.files().count() > 2 {
+        let failure =
+            Failure::new(Code::Refused, format!("a message of {} is more than one download", profile.id));
+        return Err(failure.hint("a job has one URL: fetch the files, and use `waxwing open --profile`"));
+    }
+    Ok(format!("{PROFILE_PREFIX}{}", profile.id))
+}
+
 fn confirm(agent: &Agent) {
     eprintln!("fingerprint: {}", fingerprint_of(agent));
     eprintln!("  compare it with {}'s owner over another channel before you deliver", agent.id());
@@ -139,7 +164,7 @@ fn read_public(name: &str, expected: Option<&str>) -> Result<(KeyId, String), Fa
             let failure = Failure::new(Code::NoUsableKey, format!("`{name}` is a private key"));
             return Err(failure.hint("register the public one; the private key stays with its owner"));
         }
-        Key::Kek(_) => return Err(keys::refused(name, KeyError::KekNotRsa)),
+        other => other.into_rsa_public().map_err(|err| keys::refused(name, err))?,
     };
     let actual = key.key_id().fingerprint();
     if let Some(expected) = expected

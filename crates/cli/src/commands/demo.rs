@@ -216,16 +216,15 @@ impl<'a> Demo<'a> {
             .map_err(|err| Failure::io("cannot read what `deliver` printed", err))?;
         let unreadable = || Failure::new(Code::Failed, "`deliver` printed something else than jobs");
         let ledger = self.home()?.ledger(Policy::default())?;
-        // Jobs come in the order of the files that were named.
         let mut jobs = HashMap::new();
-        for (file, line) in files.iter().zip(lines.lines()) {
+        for line in lines.lines() {
             let line: serde_json::Value = serde_json::from_str(line).map_err(|_| unreadable())?;
             let word =
                 |pointer: &str| line.pointer(pointer).and_then(|value| value.as_str()).ok_or_else(unreadable);
             let id = word("/job/JobID")?.parse().map_err(|_| unreadable())?;
             let job = ledger.job(&id).map_err(ledger_failed)?.ok_or_else(unreadable)?;
             let object = self.path("home/objects").join(word("/object")?);
-            jobs.insert(file.path.clone(), (job, object));
+            jobs.insert(PathBuf::from(word("/file")?), (job, object));
         }
         if jobs.len() == files.len() { Ok(jobs) } else { Err(unreadable()) }
     }

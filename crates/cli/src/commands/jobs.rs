@@ -1,22 +1,32 @@
 //! `waxwing jobs`
 
+use std::time::{Duration, SystemTime};
+
 use clap::{Subcommand, ValueEnum};
 use serde_json::Value;
-use waxwing_delivery::{AgentId, JobFilter, JobId, JobLedger as _, JobView, LIST_MAX, Policy, Status};
+use waxwing_delivery::{
+    AgentId, Event, Job, JobFilter, JobId, JobLedger, JobView, LIST_MAX, NewUrl, Policy, Status,
+};
+use waxwing_store::ObjectName;
 
 use crate::exit::{Code, Failure, Outcome};
-use crate::home::{Home, ledger_failed};
+use crate::home::{Home, duration, ledger_failed, now};
+use crate::places::{PlaceArgs, StoreArgs};
 use crate::print;
 
-/// Look at the jobs in the ledger
+/// Look at the jobs in the ledger, and give them new URLs
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    places: PlaceArgs,
     #[command(subcommand)]
     action: Action,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Make the table of a ledger in DynamoDB, with its index
+    Init,
     /// List jobs, newest first
     List {
         /// Only those in this state
@@ -40,6 +50,16 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Give a job a new URL, where the old one ended before the file was fetched
+    Renew {
+        /// Which
+        job: JobId,
+        /// How long the new URL is good for: 90s, 30m, 12h; at most 7d
+        #[arg(long, value_parser = duration, default_value = "1800")]
+        ttl: Duration,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -62,12 +82,17 @@ impl From<StatusArg> for Status {
 }
 
 pub(crate) fn run(args: Args, home: &Home) -> Outcome {
-    let ledger = home.ledger(Policy::default())?;
+    let ledger = || args.places.ledger(home, Policy::default());
     match args.action {
+        Action::Init => {
+            let table = args.places.create_ledger()?;
+            eprintln!("made the table {table}");
+            Ok(())
+        }
         Action::List { status, agent, limit, json } => {
             // The cast cannot cut: the limit is at most LIST_MAX.
             let filter = JobFilter { status: status.map(Status::from), agent, limit: limit as usize };
-            let jobs = ledger.list(&filter).map_err(ledger_failed)?;
+            let jobs = ledger()?.list(&filter).map_err(ledger_failed)?;
             let views: Vec<Value> = jobs.iter().map(|job| to_value(&JobView::summary(job))).collect();
             if json {
                 return print(&format!("{:#}\n", Value::Array(views)));
@@ -89,9 +114,7 @@ pub(crate) fn run(args: Args, home: &Home) -> Outcome {
             Ok(())
         }
         Action::Show { job, json } => {
-            let found = ledger.job(&job).map_err(ledger_failed)?;
-            let job =
-                found.ok_or_else(|| Failure::new(Code::NotFound, format!("there is no job `{job}`")))?;
+            let job = known(&*ledger()?, &job)?;
             let view = to_value(&JobView::full(&job));
             match (json, view.as_object()) {
                 (false, Some(fields)) => {
@@ -103,7 +126,36 @@ pub(crate) fn run(args: Args, home: &Home) -> Outcome {
                 _ => print(&format!("{view:#}\n")),
             }
         }
+        Action::Renew { job, ttl, store } => {
+            let ledger = ledger()?;
+            let what = || Failure::new(Code::Failed, format!("cannot renew the URL of job `{job}`"));
+            let name = object_of(known(&*ledger, &job)?.record().presigned_url());
+            let name = name.ok_or_else(|| what().hint("its URL is not one that `waxwing deliver` makes"))?;
+            let store = store.open(home, ttl)?;
+            let signed = super::runtime()?.block_on(async {
+                store.head(&name).await?;
+                store.presign_get(&name, ttl, SystemTime::now()).await
+            });
+            let url = signed.map_err(|err| what().because(err))?;
+            let url = NewUrl::new(url.expose()).ok_or_else(|| what().hint("the new URL is too long"))?;
+            ledger.apply(&job, Event::Renew(url), now()).map_err(ledger_failed)?;
+            eprintln!("renewed {job}: its URL is good for {} s", ttl.as_secs());
+            Ok(())
+        }
     }
+}
+
+fn known(ledger: &dyn JobLedger, id: &JobId) -> Result<Job, Failure> {
+    let found = ledger.job(id).map_err(ledger_failed)?;
+    found.ok_or_else(|| Failure::new(Code::NotFound, format!("there is no job `{id}`")))
+}
+
+/// The object that a URL of ours leads to: the last two parts of its path.
+fn object_of(url: &str) -> Option<ObjectName> {
+    let path = url.split(['?', '#']).next()?;
+    let mut parts = path.rsplitn(3, '/');
+    let (name, folder) = (parts.next()?, parts.next()?);
+    format!("{folder}/{name}").parse().ok()
 }
 
 fn to_value(view: &JobView) -> Value {

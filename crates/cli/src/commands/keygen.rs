@@ -5,19 +5,22 @@ use std::path::{Path, PathBuf};
 use waxwing_core::SystemRandom;
 use waxwing_engine::{Existing, Output, Work};
 use waxwing_formats::scheme::{Digest, Wrap};
-use waxwing_keyring::{Kek, KeyError, RsaPrivateKey, RsaSize};
+use waxwing_keyring::{Kek, KeyError, KeyId, RsaPrivateKey, RsaSize, XWingPrivateKey};
 
 use crate::exit::{Code, Failure, Outcome};
 use crate::files;
 
 /// Make a key
 #[derive(Debug, clap::Args)]
-#[command(after_help = "An RSA key is written as KEY (PKCS#8, mode 0600) and KEY.pub (to give away).
+#[command(
+    after_help = "An RSA or X-Wing key is written as KEY (PKCS#8, mode 0600) and KEY.pub (to give away).
 An AES-256 key both seals and opens, and is written as KEY alone.
 
 Examples:
   waxwing keygen -o alice
-  waxwing keygen --type aes-256 --name backup/1 -o backup.key")]
+  waxwing keygen --type x-wing -o alice
+  waxwing keygen --type aes-256 --name backup/1 -o backup.key"
+)]
 pub(crate) struct Args {
     /// What kind of key
     #[arg(long = "type", value_enum, default_value = "rsa-3072")]
@@ -33,8 +36,9 @@ pub(crate) struct Args {
     output: PathBuf,
 }
 
+/// The kinds of key that can be made.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Kind {
+pub(crate) enum Kind {
     #[value(name = "rsa-2048")]
     Rsa2048,
     #[value(name = "rsa-3072")]
@@ -43,6 +47,9 @@ enum Kind {
     Rsa4096,
     #[value(name = "aes-256")]
     Aes256,
+    /// X25519 and ML-KEM-768: safe from quantum computers too
+    #[value(name = "x-wing")]
+    XWing,
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
@@ -51,23 +58,13 @@ pub(crate) fn run(args: Args) -> Outcome {
         Kind::Rsa3072 => RsaSize::Rsa3072,
         Kind::Rsa4096 => RsaSize::Rsa4096,
         Kind::Aes256 => return make_kek(&args),
+        Kind::XWing => {
+            let key = XWingPrivateKey::generate(&SystemRandom).map_err(failed)?;
+            return write_pair(&args, &key.to_pem(), &key.public().to_pem(), key.public().key_id());
+        }
     };
-    if args.name.is_some() {
-        return Err(Failure::new(
-            Code::Usage,
-            "only an AES-256 key has a name; an RSA key has its fingerprint",
-        ));
-    }
-    let public_path = with_suffix(&args.output, ".pub");
-    if !args.force && public_path.exists() {
-        return Err(taken(&public_path));
-    }
     let key = RsaPrivateKey::generate(size).map_err(failed)?;
-    write(&args.output, key.to_pem().as_bytes(), args.force, Secrecy::Secret)?;
-    write(&public_path, key.public().to_pem().as_bytes(), args.force, Secrecy::Public)?;
-    eprintln!("private key: {}", args.output.display());
-    eprintln!("public key:  {}", public_path.display());
-    eprintln!("fingerprint: {}", key.key_id().fingerprint());
+    write_pair(&args, &key.to_pem(), &key.public().to_pem(), key.key_id())?;
     let max = |wrap: Wrap| wrap.plaintext_len_max(key.modulus_len());
     eprintln!(
         "wraps up to: {} bytes (oaep-sha256), {} (oaep-sha1), {} (pkcs1)",
@@ -75,6 +72,23 @@ pub(crate) fn run(args: Args) -> Outcome {
         max(Wrap::oaep(Digest::Sha1)),
         max(Wrap::Pkcs1)
     );
+    Ok(())
+}
+
+fn write_pair(args: &Args, private: &str, public: &str, id: KeyId) -> Outcome {
+    if args.name.is_some() {
+        let what = "only an AES-256 key has a name; a key pair has its fingerprint";
+        return Err(Failure::new(Code::Usage, what));
+    }
+    let public_path = with_suffix(&args.output, ".pub");
+    if !args.force && public_path.exists() {
+        return Err(taken(&public_path));
+    }
+    write(&args.output, private.as_bytes(), args.force, Secrecy::Secret)?;
+    write(&public_path, public.as_bytes(), args.force, Secrecy::Public)?;
+    eprintln!("private key: {}", args.output.display());
+    eprintln!("public key:  {}", public_path.display());
+    eprintln!("fingerprint: {}", id.fingerprint());
     Ok(())
 }
 

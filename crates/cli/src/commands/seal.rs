@@ -1,21 +1,27 @@
 //! `waxwing seal`
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use waxwing_core::SystemRandom;
 use waxwing_core::content::Permitted;
 use waxwing_core::envelope::SealOptions;
-use waxwing_engine::{HeaderPlace, Output, seal, seal_record, seal_tree};
+use waxwing_engine::{
+    HeaderPlace, Output, PartOutputs, SealKeys, seal, seal_message, seal_record, seal_tree,
+};
 use waxwing_formats::envelope::{FrameLen, Suite};
 use waxwing_formats::record::RECORD_LEN_MAX;
-use waxwing_keyring::{Key, KeyError, Keyring};
+use waxwing_keyring::RsaRecipientKey;
+use waxwing_profiles::policy::{Action, SchemeFacts};
 
 use crate::exit::{Code, Failure, Outcome};
-use crate::files::{self, OutputArgs, WorkArgs};
-use crate::keys::{self, ContextArgs};
+use crate::files::{self, Kind, OutputArgs, WorkArgs};
+use crate::keys::{self, ContextArgs, Providers, SecretArgs};
+use crate::policy::{self, PolicyArgs};
+use crate::profile::{self, MessageArgs};
 use crate::progress::Progress;
+use crate::remote::Publication;
 use crate::scheme::{SchemeArgs, SpellingArg};
 use crate::tree::{self, Verb};
 
@@ -24,12 +30,17 @@ use crate::tree::{self, Verb};
 #[command(after_help = "Examples:
   waxwing seal -r alice.pub -r bob.pub -o report.wax report.csv
   waxwing seal -r backup.key -o docs.sealed docs
+  waxwing seal -r alice.pub -o s3://archive/2026/report.wax report.csv
   tar c docs | waxwing seal -r backup.key -c host=web1 > docs.tar.wax
-  waxwing seal --format record -r partner.pub --record job.json -o body.bin report.csv")]
+  waxwing seal --format record -r partner.pub --record job.json -o body.bin report.csv
+  waxwing seal --profile jwe-rsa -r partner.pub -o message.json report.json")]
 pub(crate) struct Args {
-    /// A public key, certificate or AES-256 key to seal for; may be given several times
-    #[arg(short = 'r', long = "recipient", value_name = "PUB", required = true)]
+    /// Whom to seal for: a public key, certificate or AES-256 key; `passphrase`; keystore:NAME; aws-kms:ARN;
+    /// vault:MOUNT/KEY. May be given several times
+    #[arg(short = 'r', long = "recipient", value_name = "PUB", required_unless_present_any = ["profile", "format"])]
     recipients: Vec<String>,
+    #[command(flatten)]
+    secrets: SecretArgs,
     /// What to write
     #[arg(long, value_enum, default_value = "envelope")]
     format: Format,
@@ -46,6 +57,13 @@ pub(crate) struct Args {
     frame_len_log2: u8,
     #[command(flatten)]
     scheme: SchemeArgs,
+    /// Seal a message of this partner's scheme: a preset's id (`waxwing profile list`) or a profile's file
+    #[arg(long, value_name = "PROFILE", conflicts_with_all = ["format", "record", "detached", "file_id"])]
+    profile: Option<String>,
+    #[command(flatten)]
+    message: MessageArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// Where to write the record (JSON) that belongs to the ciphertext
     #[arg(long, value_name = "JSON")]
     record: Option<PathBuf>,
@@ -59,7 +77,7 @@ pub(crate) struct Args {
     out: OutputArgs,
     #[command(flatten)]
     work: WorkArgs,
-    /// What to seal; `-` is standard input. Of a folder every file is sealed into the folder OUT, as NAME.wax
+    /// What to seal: a file, a URL or `-`, standard input. Of a folder every file is sealed into the folder OUT, as NAME.wax
     #[arg(value_name = "IN", default_value = "-")]
     input: PathBuf,
 }
@@ -70,7 +88,12 @@ enum Format {
     Envelope,
     /// A bare ciphertext with a JSON record beside it, as Node and others read it
     Record,
+    /// One file with the key that AWS KMS wrapped in front: the same as --profile kms-blob
+    KmsBlob,
 }
+
+/// The profile of [`Format::KmsBlob`].
+const KMS_BLOB: &str = "kms-blob";
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum SuiteArg {
@@ -91,14 +114,60 @@ impl From<SuiteArg> for Suite {
 
 const SEAL: Verb = Verb { base: "seal", doing: "sealing", done: "sealed" };
 
-pub(crate) fn run(args: Args, quiet: bool) -> Outcome {
-    match args.format {
-        Format::Envelope => seal_envelope(&args, quiet),
-        Format::Record => seal_with_record(&args, quiet),
+pub(crate) fn run(args: Args, home: Option<&Path>, quiet: bool) -> Outcome {
+    let rules = args.policy.load(home)?;
+    let may = |scheme: &SchemeFacts| policy::check(rules.as_ref(), Action::Seal, scheme, None);
+    match (&args.profile, args.format) {
+        (Some(name), _) => seal_by_profile(&args, name, &may, quiet),
+        (None, _) if args.message.is_used() => Err(profile::unnamed()),
+        (None, Format::KmsBlob) => seal_by_profile(&args, KMS_BLOB, &may, quiet),
+        (None, _) if args.recipients.is_empty() => {
+            Err(Failure::new(Code::Usage, "nobody is named to seal for").hint("name a key with -r"))
+        }
+        (None, Format::Envelope) => {
+            may(&SchemeFacts::envelope()).and_then(|()| seal_envelope(&args, home, quiet))
+        }
+        (None, Format::Record) => {
+            may(&SchemeFacts::from(args.scheme.to_write()?))?;
+            seal_with_record(&args, quiet)
+        }
     }
 }
 
-fn seal_envelope(args: &Args, quiet: bool) -> Outcome {
+fn seal_by_profile(args: &Args, name: &str, may: &dyn Fn(&SchemeFacts) -> Outcome, quiet: bool) -> Outcome {
+    if !args.context.is_empty() || args.scheme.is_stated() {
+        let failure = Failure::new(Code::Usage, "a profile says itself how its messages are made");
+        return Err(failure.hint("leave out --context, --wrap, --cipher and --tag"));
+    }
+    let profile = profile::find(name)?;
+    may(&SchemeFacts::from(&profile))?;
+    let service = args.secrets.service(&profile, &args.recipients)?;
+    let recipient = match args.recipients.as_slice() {
+        [] => None,
+        [_] if service.is_some() => None,
+        [name] => Some(rsa_recipient(name)?),
+        _ => return Err(Failure::new(Code::Usage, "a message of a profile has one recipient")),
+    };
+    let mut outputs = PartOutputs::new();
+    for (part, path) in args.message.assign(&profile, &args.out.output)? {
+        outputs.insert(part.to_owned(), files::output(path, args.out.existing(), Kind::Text)?);
+    }
+    let secrets = args.message.secrets()?;
+    let keys = SealKeys { recipient: recipient.as_ref(), secrets, service: service.as_deref() };
+    let input = files::input(&args.input)?;
+    let progress = Progress::new("sealing", quiet);
+    let work = args.work.work(&progress);
+    seal_message(&profile, input, outputs, &keys, &SystemRandom, args.scheme.legacy(), &work).map_err(|err| {
+        files::failure(format!("cannot seal {} as {}", files::name(&args.input), profile.id), err)
+    })
+}
+
+/// The key that RSA wraps for.
+pub(crate) fn rsa_recipient(name: &str) -> Result<RsaRecipientKey, Failure> {
+    keys::recipient(name)?.into_rsa_public().map_err(|err| keys::refused(name, err))
+}
+
+fn seal_envelope(args: &Args, home: Option<&Path>, quiet: bool) -> Outcome {
     if args.scheme.is_used() || args.record.is_some() || args.file_id.is_some() {
         let failure = Failure::new(
             Code::Usage,
@@ -112,14 +181,7 @@ fn seal_envelope(args: &Args, quiet: bool) -> Outcome {
             format!("a frame of 2^{} bytes is not possible; 12 to 24 are", args.frame_len_log2),
         )
     })?;
-    let mut recipients = Keyring::default();
-    for name in &args.recipients {
-        match keys::recipient(name)? {
-            Key::RsaPublic(key) => recipients.push(key),
-            Key::RsaPrivate(key) => recipients.push(key),
-            Key::Kek(key) => recipients.push(key),
-        }
-    }
+    let recipients = Providers::new(&args.secrets, home).recipients(&args.recipients)?;
     let options = SealOptions { suite: args.suite.into(), frame_len, context: args.context.context()? };
     if tree::is_folder(&args.input) {
         if args.detached.is_some() {
@@ -132,16 +194,21 @@ fn seal_envelope(args: &Args, quiet: bool) -> Outcome {
             seal_tree(tree, &recipients, &options, &SystemRandom, work, report)
         });
     }
-    let header = match &args.detached {
-        None => HeaderPlace::Attached,
-        Some(path) => HeaderPlace::Detached(files::output(path, args.out.existing(), true)?),
+    let input = files::input(&args.input)?;
+    let (output, publication) = args.out.open(Kind::Sealed, input.known_len())?;
+    let (header, header_publication) = match &args.detached {
+        None => (HeaderPlace::Attached, Publication::default()),
+        Some(path) => {
+            let (output, publication) = files::target(path, args.out.existing(), Kind::Sealed, None)?;
+            (HeaderPlace::Detached(output), publication)
+        }
     };
-    let (input, output) = (files::input(&args.input)?, args.out.open(true)?);
     let progress = Progress::new("sealing", quiet);
     let work = args.work.work(&progress);
     seal(input, output, header, &recipients, options, &SystemRandom, &work)
         .map_err(|err| files::failure(format!("cannot seal {}", files::name(&args.input)), err))?;
-    Ok(())
+    publication.publish()?;
+    header_publication.publish()
 }
 
 fn seal_with_record(args: &Args, quiet: bool) -> Outcome {
@@ -157,22 +224,19 @@ fn seal_with_record(args: &Args, quiet: bool) -> Outcome {
     };
     let scheme = Permitted::check(args.scheme.to_write()?, args.scheme.legacy())
         .map_err(|err| files::failure("cannot seal".to_owned(), waxwing_engine::Error::Plan(err)))?;
-    let key = match keys::recipient(name)? {
-        Key::RsaPublic(key) => key,
-        Key::RsaPrivate(key) => key.into_public(),
-        Key::Kek(_) => return Err(keys::refused(name, KeyError::KekNotRsa)),
-    };
-    let record_output = files::output(record_path, args.out.existing(), false)?;
+    let key = rsa_recipient(name)?;
+    let input = files::input(&args.input)?;
+    let (record_output, record_publication) =
+        files::target(record_path, args.out.existing(), Kind::Text, None)?;
     let inline = InlineBody::default();
-    let output = match args.spelling {
+    let (output, publication) = match args.spelling {
         SpellingArg::Inline if args.out.is_given() => {
             let failure = Failure::new(Code::Usage, "an inline record holds its ciphertext");
             return Err(failure.hint("leave out -o"));
         }
-        SpellingArg::Inline => Output::Stream(Box::new(inline.clone())),
-        SpellingArg::Job | SpellingArg::Provider => args.out.open(true)?,
+        SpellingArg::Inline => (Output::Stream(Box::new(inline.clone())), Publication::default()),
+        SpellingArg::Job | SpellingArg::Provider => args.out.open(Kind::Sealed, input.known_len())?,
     };
-    let input = files::input(&args.input)?;
     let progress = Progress::new("sealing", quiet);
     let work = args.work.work(&progress);
     let failed = |err| files::failure(format!("cannot seal {}", files::name(&args.input)), err);
@@ -181,7 +245,9 @@ fn seal_with_record(args: &Args, quiet: bool) -> Outcome {
     if args.spelling == SpellingArg::Inline {
         sealed.record.body = Some(inline.into_bytes());
     }
-    write_record(record_output, &(sealed.record.to_json(args.spelling.into()) + "\n"), &work)
+    write_record(record_output, &(sealed.record.to_json(args.spelling.into()) + "\n"), &work)?;
+    publication.publish()?;
+    record_publication.publish()
 }
 
 /// A ciphertext on its way into its record.
