@@ -95,6 +95,7 @@ struct Sample {
     services_secs: f64,
 }
 
+/// Services and a place of their own for a round: what earlier rounds left in them would take memory and time.
 struct Scene {
     place: Place,
     moto: Server,
@@ -102,8 +103,6 @@ struct Scene {
     node: PathBuf,
     packages: PathBuf,
     node_jobs: usize,
-    /// How many tables there were: each run has its own, in which nothing but its jobs is.
-    tables: usize,
 }
 
 fn main() {
@@ -111,7 +110,6 @@ fn main() {
     if !args.bench {
         return;
     }
-    let Some(mut scene) = Scene::new(args.node_jobs) else { return };
     let load = |files, len, rounds| {
         let unit = if len < MIB { format!("{} KiB", len >> 10) } else { format!("{} MiB", len / MIB) };
         let title = if files == 1 { format!("1 file of {unit}") } else { format!("{files} files of {unit}") };
@@ -130,9 +128,26 @@ fn main() {
         load_average()
     );
     for load in &loads {
-        println!("{}", scene.contest(load));
+        let Some(report) = contest(load, args.node_jobs) else { return };
+        println!("{report}");
     }
     println!("load after: {}", load_average());
+}
+
+/// Has both consumers work on as many files, in turn, every other round in reverse order. Nothing where a peer is missing.
+fn contest(load: &Load, node_jobs: usize) -> Option<String> {
+    let mut samples = Consumer::ALL.map(|_| Vec::new());
+    for round in 0..load.rounds {
+        let scene = Scene::new(node_jobs)?;
+        let mut order = Consumer::ALL;
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for consumer in order {
+            samples[consumer as usize].push(scene.sample(consumer, load));
+        }
+    }
+    Some(report(load, &samples))
 }
 
 impl Scene {
@@ -140,28 +155,13 @@ impl Scene {
         let (node, packages) = (peers::node()?, peers::node_aws()?);
         let (place, moto, s3) = (Place::new(), server::moto()?, server::seaweedfs()?);
         place.run(&["agent", "register", "acme", "-k", "k.pub"]).ok();
-        Some(Self { place, moto, s3, node, packages, node_jobs, tables: 0 })
-    }
-
-    /// Has both consumers work on as many files, in turn, every other round in reverse order.
-    fn contest(&mut self, load: &Load) -> String {
-        let mut samples = Consumer::ALL.map(|_| Vec::new());
-        for round in 0..load.rounds {
-            let mut order = Consumer::ALL;
-            if round % 2 == 1 {
-                order.reverse();
-            }
-            for consumer in order {
-                samples[consumer as usize].push(self.sample(consumer, load));
-            }
-        }
-        report(load, &samples)
+        Some(Self { place, moto, s3, node, packages, node_jobs })
     }
 
     /// Delivers, has `consumer` work on it, and sees that all was done.
-    fn sample(&mut self, consumer: Consumer, load: &Load) -> Sample {
-        self.tables += 1;
-        let run = format!("run{}", self.tables);
+    fn sample(&self, consumer: Consumer, load: &Load) -> Sample {
+        // Each run has its own table, in which nothing but its jobs is.
+        let run = format!("run{}", consumer as usize);
         self.waxwing(&run, &["jobs", "init"]).ok();
         let jobs = self.deliver(&run, load);
         let services = || cpu_secs(self.moto.pid()) + cpu_secs(self.s3.pid());
@@ -312,7 +312,9 @@ fn watch(command: &mut Command, log: &Path) -> Sample {
         thread::sleep(LOOK);
     };
     sample.secs = start.elapsed().as_secs_f64();
-    assert!(status.success(), "{command:?}: {status}\n{}", fs::read_to_string(log).unwrap());
+    // Without its environment, where a key is.
+    let program = command.get_program();
+    assert!(status.success(), "{program:?}: {status}\n{}", fs::read_to_string(log).unwrap());
     sample
 }
 
