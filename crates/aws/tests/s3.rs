@@ -175,10 +175,13 @@ fn outputs_appear_once_however_many_publish() {
             publishers.into_iter().map(|publisher| publisher.join().unwrap()).collect()
         });
         let count = |kind| published.iter().filter(|found| **found == kind).count();
-        // One, but that SeaweedFS was seen to complete two uploads of one name when a machine had too much to do.
+        let (now, before) = (count(Published::Now), count(Published::Before));
+        assert_eq!(now + before, 8, "{published:?}");
+        // One, but that SeaweedFS was seen to complete two uploads of one name when a machine had too much to do, and
+        // to tell one of the two that it had failed.
         let made = versions(&client, &name);
         assert!(made == 1 || made == 2 && len > PART_LEN, "{made} of {len}");
-        assert_eq!((count(Published::Now), count(Published::Before)), (made, 8 - made), "{len}");
+        assert!(now >= 1 && now <= made, "{now} of {made} versions of {len}");
         assert_eq!(publish(&outputs, &name, b"something else").unwrap(), Published::NameTaken);
     }
 }
